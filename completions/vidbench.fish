@@ -1,0 +1,1 @@
+complete --command vidbench --no-files --arguments "(env _VIDBENCH_COMPLETE=complete_fish _TYPER_COMPLETE_FISH_ACTION=get-args _TYPER_COMPLETE_ARGS=(commandline -cp) vidbench)" --condition "env _VIDBENCH_COMPLETE=complete_fish _TYPER_COMPLETE_FISH_ACTION=is-args _TYPER_COMPLETE_ARGS=(commandline -cp) vidbench"

@@ -1,0 +1,280 @@
+"""`vidbench env check`, on this machine and on broken ones."""
+
+from __future__ import annotations
+
+import json
+import os
+import pty
+import signal
+import subprocess
+import sys
+import sysconfig
+import time
+import venv
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from vidbench.cli.app import main
+from vidbench.env.check import CHECKS
+from vidbench.env.probes import PARTS
+from vidbench.model.zoo import MODELS
+
+ROOT = Path(__file__).parents[2]
+REMARK = "loading torch and the decoders in processes of their own; this takes some seconds\n"
+# what the command line itself stands on
+CORE = ("typer", "rich", "pydantic")
+
+
+def broken(folder: Path, monkeypatch: pytest.MonkeyPatch, name: str, text: str) -> None:
+    (folder / name).mkdir()
+    (folder / name / "__init__.py").write_text(text)
+    monkeypatch.setenv("PYTHONPATH", str(folder))
+
+
+def test_this_machine_as_json(
+    capfd: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("VIDBENCH_HOME", str(tmp_path / "cache"))
+    code = main(["env", "check", "--json"])
+    out, err = capfd.readouterr()
+    told: dict[str, Any] = json.loads(out)
+    assert err == REMARK
+    assert [finding["id"] for finding in told["findings"]] == [check.id for check in CHECKS]
+    status = {finding["id"]: finding["status"] for finding in told["findings"]}
+    assert "crash" not in status.values()
+    assert code == (4 if told["counts"]["fail"] else 0)
+    assert sum(told["counts"].values()) == len(CHECKS)
+    # the tests need a machine on which the networks build and videos decode
+    assert {id: status[id] for id in ("B4", "D0", "D1", "D4", "D6", "A4")} == dict.fromkeys(
+        ("B4", "D0", "D1", "D4", "D6", "A4"), "ok"
+    )
+    assert status["F3"] in ("ok", "warn")
+    facts = told["facts"]
+    assert all(facts[part] is not None for part in PARTS)
+    assert facts["torch"]["version"].split("+")[0] == metadata.version("torch").split("+")[0]
+    assert round(facts["pytorchvideo"]["data"]["parameters"] / 1e6, 2) == 3.79
+    pyav = {one["codec"]: one["frames"] for one in facts["decoders"] if one["backend"] == "pyav"}
+    assert pyav["h264"] == 12
+    assert set(pyav.values()) == {12}
+    home = str(Path.home())
+    assert len(Path(home).parts) < 2 or f"{home}/" not in out
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_group_as_text(capfd: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("VIDBENCH_HOME", str(tmp_path))
+    assert main(["env", "check", "--only", "J1", "--only", "b3"]) == 0
+    out, err = capfd.readouterr()
+    published = sum(MODELS.get(name).published is not None for name in MODELS.names())
+    assert out.splitlines() == [
+        "Python",
+        "  ok    B3        shadowed modules: no file of the working folder hides a module",
+        "",
+        "Weights",
+        f"  info  J1        published weights: 0 of {published} published files in {tmp_path}/weights",
+        "        vidbench weights pull x3d_m",
+        "",
+        "1 ok, 1 info, 0 warnings, 0 failures: vidbench works here",
+    ]
+    # nothing slow was asked for
+    assert err == ""
+
+
+def test_strict_fails_on_warnings(
+    capfd: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "art.py").write_text("")
+    assert main(["env", "check", "--only", "B3"]) == 0
+    assert main(["env", "check", "--only", "B3", "--strict"]) == 4
+    out, _ = capfd.readouterr()
+    assert out.splitlines()[-5:] == [
+        "Python",
+        "  WARN  B3        shadowed modules: art.py in the working folder hides the module art "
+        "from `python -m vidbench`",
+        "        mv art.py my_art.py",
+        "",
+        "0 ok, 0 info, 1 warning, 0 failures: vidbench works here; the warnings say what would go better",
+    ]
+
+
+def test_an_unknown_check(capfd: pytest.CaptureFixture[str]) -> None:
+    assert main(["env", "check", "--only", "D77"]) == 3
+    out, err = capfd.readouterr()
+    assert out == ""
+    assert err.startswith("vidbench: unknown check 'D77'\n")
+    assert "D6" in err
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (
+            "raise ImportError('libcudart.so.13: cannot open')",
+            "torch fails while it loads: ImportError: libcudart.so.13:",
+        ),
+        ("import os\nos.abort()", "torch takes its process down: ended by SIGABRT"),
+        ("import time\ntime.sleep(600)", "torch hangs: no answer within 2 s"),
+    ],
+)
+def test_a_broken_torch_is_a_finding(
+    text: str, message: str, capfd: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    broken(tmp_path, monkeypatch, "torch", text)
+    assert main(["env", "check", "--only", "D0", "--only", "D1", "--only", "B1", "--timeout", "2"]) == 4
+    out, err = capfd.readouterr()
+    assert err == REMARK
+    lines = out.splitlines()
+    assert lines[1].startswith("  ok    B1        interpreter: Python 3.")
+    assert lines[4].startswith(f"  FAIL  D0        torch: {message}")
+    assert lines[4].endswith(" [stops model, attack, demo]")
+    assert lines[5] == "        pip install --force-reinstall torch torchvision"
+    assert lines[6] == "  skip  D1        torchvision: torch does not load"
+    assert lines[-1] == (
+        "1 ok, 0 info, 0 warnings, 1 failure: mend the failures first; each says how (1 did not apply)"
+    )
+
+
+@pytest.mark.slow
+def test_a_torchvision_that_does_not_fit(
+    capfd: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # what a torchvision of another index does: it asks torch for an operator that was not loaded
+    broken(
+        tmp_path,
+        monkeypatch,
+        "torchvision",
+        "import torch\n"
+        "@torch.library.register_fake('torchvision::nms')\n"
+        "def meta_nms(dets, scores, iou_threshold):\n"
+        "    return dets\n",
+    )
+    assert main(["env", "check", "--only", "D1", "--only", "D4"]) == 4
+    out, _ = capfd.readouterr()
+    assert (
+        "FAIL  D1        torchvision: torchvision fails while it loads: RuntimeError: operator torchvision::nms" in out
+    )
+    assert "FAIL  D4        pytorchvideo: pytorchvideo fails while it loads" in out
+
+
+def test_a_broken_av(capfd: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    broken(tmp_path, monkeypatch, "av", "import os\nos.abort()")
+    broken(tmp_path, monkeypatch, "torch", "raise ImportError('not of interest here')")
+    assert main(["env", "check", "--only", "F3"]) == 4
+    out, _ = capfd.readouterr()
+    assert (
+        "FAIL  F3        decoders: no H.264 clip could be written: PyAV takes its process down: ended by SIGABRT" in out
+    )
+
+
+def small_environment(folder: Path, names: tuple[str, ...]) -> Path:
+    """A virtual environment with some of the distributions of this one, and its interpreter."""
+    venv.create(folder, with_pip=False, symlinks=True)
+    version = f"python{sys.version_info.major}.{sys.version_info.minor}"
+    target = folder / "lib" / version / "site-packages"
+    source = Path(sysconfig.get_path("purelib"))
+    wanted, seen = list(names), set()
+    while wanted:
+        name = wanted.pop().lower().replace("_", "-")
+        if name in seen:
+            continue
+        seen.add(name)
+        distribution = metadata.distribution(name)
+        tops = {file.parts[0] for file in distribution.files or () if file.parts[0] not in ("..", "__pycache__")}
+        for top in tops:
+            if (source / top).exists() and not (target / top).exists():
+                (target / top).symlink_to(source / top)
+        for line in distribution.requires or ():
+            if "extra ==" in line or ("sys_platform" in line or "platform_system" in line):
+                continue
+            wanted.append("".join(c if c.isalnum() or c in "-_." else " " for c in line).split()[0].rstrip("."))
+    return folder / "bin" / "python"
+
+
+def vidbench(python: Path, *arguments: str, **changes: str) -> subprocess.CompletedProcess[str]:
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}
+    return subprocess.run(
+        [str(python), "-m", "vidbench", *arguments],
+        env=environment | {"PYTHONPATH": str(ROOT)} | changes,
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+
+
+def test_without_torch_and_all_the_others(tmp_path: Path) -> None:
+    python = small_environment(tmp_path / "venv", CORE)
+    done = vidbench(python, "env", "check", "--json")
+    assert (done.returncode, done.stderr) == (4, REMARK)
+    found = {finding["id"]: finding for finding in json.loads(done.stdout)["findings"]}
+    assert "crash" not in {finding["status"] for finding in found.values()}
+    assert (found["D0"]["message"], found["D0"]["remedy"]) == (
+        "torch is not installed",
+        "pip install torch torchvision",
+    )
+    assert found["F3"]["message"] == "PyAV is not installed, no video can be read"
+    assert found["B1"]["status"] == "ok"
+    assert found["B4"]["status"] == "fail"
+    assert "torch>=2.10 is not installed; torchvision>=0.25 is not installed" in found["B4"]["message"]
+    assert found["B4"]["message"].count("is not installed") == found["B4"]["remedy"].count(">=")
+    assert found["B8"]["status"] == "skip"
+    text = vidbench(python, "env", "check")
+    assert text.returncode == 4
+    assert "  FAIL  D0        torch: torch is not installed [stops model, attack, demo]\n" in text.stdout
+
+
+def test_interrupting_ends_the_children(tmp_path: Path) -> None:
+    (tmp_path / "torch").mkdir()
+    mark = tmp_path / "pid"
+    (tmp_path / "torch" / "__init__.py").write_text(
+        f"import os, time\nopen({str(mark)!r}, 'w').write(str(os.getpid()))\ntime.sleep(600)\n"
+    )
+    process = subprocess.Popen(
+        [sys.executable, "-m", "vidbench", "env", "check", "--only", "D0"],
+        env=os.environ | {"PYTHONPATH": f"{tmp_path}{os.pathsep}{ROOT}"},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        deadline = time.monotonic() + 30
+        while not (mark.exists() and mark.read_text()):
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+        process.send_signal(signal.SIGINT)
+        _, err = process.communicate(timeout=20)
+    finally:
+        process.kill()
+    assert process.returncode == 130
+    assert err.endswith("vidbench: interrupted; run the same command to resume\n")
+    with pytest.raises(ProcessLookupError):
+        os.kill(int(mark.read_text()), 0)
+
+
+@pytest.mark.parametrize(
+    ("changes", "coloured"),
+    [({}, True), ({"NO_COLOR": "1"}, False), ({"TERM": "dumb"}, False)],
+)
+def test_colours_on_a_terminal(changes: dict[str, str], coloured: bool) -> None:
+    environment = {name: value for name, value in os.environ.items() if name != "NO_COLOR"}
+    controller, terminal = pty.openpty()
+    try:
+        done = subprocess.run(
+            [sys.executable, "-m", "vidbench", "env", "check", "--only", "B1"],
+            cwd=ROOT,
+            env=environment | {"TERM": "xterm"} | changes,
+            stdout=terminal,
+            timeout=60,
+        )
+        said = os.read(controller, 10_000).decode()
+    finally:
+        os.close(terminal)
+        os.close(controller)
+    assert done.returncode == 0
+    assert "B1" in said
+    assert ("\x1b[" in said) is coloured

@@ -1,0 +1,106 @@
+"""The fast layout is the same function: outputs, input gradients and parameter gradients."""
+
+import pytest
+import torch
+from torch.nn import functional
+
+from vidbench.model.classifier import Classifier, pool_positions
+from vidbench.model.layout import DepthwiseConv3d, fast_layout, training_layout
+from vidbench.model.resolve import build
+from vidbench.model.zoo import MODELS
+
+
+def made(name: str, classes: int = 7) -> Classifier:
+    """A network whose batch normalisations have seen data, so that folding them is no identity."""
+    classifier = build(MODELS.get(name), classes, (), seed=3)
+    generator = torch.Generator().manual_seed(0)
+    for key, buffer in classifier.net.named_buffers():
+        if key.endswith("running_mean"):
+            buffer.copy_(0.2 * torch.randn(buffer.shape, generator=generator))
+        elif key.endswith("running_var"):
+            buffer.copy_(0.5 + torch.rand(buffer.shape, generator=generator))
+    return classifier.eval()
+
+
+def clips_for(classifier: Classifier, side: int, count: int = 2) -> torch.Tensor:
+    frames = classifier.preprocess.frames
+    return torch.rand(count, 3, frames, side, side, generator=torch.Generator().manual_seed(1))
+
+
+def gradient(classifier: Classifier, clips: torch.Tensor) -> torch.Tensor:
+    point = clips.clone().requires_grad_(True)
+    loss = functional.cross_entropy(classifier(point), torch.arange(len(clips)))
+    return torch.autograd.grad(loss, point)[0]
+
+
+@pytest.mark.parametrize(("name", "side"), [("x3d_tiny", 64), ("x3d_tiny", 80), ("x3d_xs", 96 + 64)])
+def test_logits_and_input_gradients_agree(name: str, side: int) -> None:
+    reference = made(name)
+    fast = fast_layout(reference)
+    clips = clips_for(reference, side)
+    with torch.no_grad():
+        expected, found = reference(clips), fast(clips)
+    assert expected.std() > 0
+    assert torch.allclose(found, expected, atol=1e-5 * float(expected.abs().max()))
+    one, two = gradient(reference, clips), gradient(fast, clips)
+    assert (one - two).norm() < 1e-4 * one.norm()
+
+
+def test_the_original_is_left_alone() -> None:
+    reference = made("x3d_tiny")
+    before = {key: value.clone() for key, value in reference.state_dict().items()}
+    fast_layout(reference)
+    assert all(torch.equal(before[key], value) for key, value in reference.state_dict().items())
+    assert all(parameter.requires_grad for parameter in reference.parameters())
+
+
+def test_every_normalisation_is_folded() -> None:
+    fast = fast_layout(made("x3d_tiny"))
+    kinds = [type(module).__name__ for module in fast.modules()]
+    assert "BatchNorm3d" not in kinds
+    assert "DepthwiseConv3d" in kinds
+    assert "Swish" not in kinds
+
+
+def test_training_gradients_of_all_parameters_agree_and_names_are_kept() -> None:
+    reference = made("x3d_tiny")
+    trained = training_layout(made("x3d_tiny"))
+    assert list(reference.state_dict()) == list(trained.state_dict())
+    clips = clips_for(reference, 64)
+    for classifier in (reference, trained):
+        functional.cross_entropy(classifier(clips), torch.arange(2)).backward()
+    for (name, one), two in zip(reference.named_parameters(), trained.parameters(), strict=True):
+        assert one.grad is not None, name
+        assert two.grad is not None, name
+        assert (one.grad - two.grad).norm() <= 1e-4 * one.grad.norm() + 1e-7, name
+
+
+@pytest.mark.parametrize("kernel", [(3, 3, 3), (5, 1, 1), (1, 1, 1), (5, 3, 1)])
+@pytest.mark.parametrize("stride", [(1, 1, 1), (1, 2, 2), (2, 2, 2), (1, 3, 2)])
+@pytest.mark.parametrize("shape", [(4, 9, 8), (5, 7, 7), (6, 1, 5)])
+def test_depthwise_gradients_equal_autograd(kernel, stride, shape) -> None:
+    generator = torch.Generator().manual_seed(0)
+    conv = torch.nn.Conv3d(6, 6, kernel, stride, tuple(size // 2 for size in kernel), groups=6).double()
+    own = DepthwiseConv3d.of(conv)
+    images = torch.randn(2, 6, *shape, generator=generator, dtype=torch.float64)
+    results = []
+    for module in (conv, own):
+        point = images.clone().requires_grad_(True)
+        output = module(point)
+        weights = torch.randn(output.shape, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
+        results.append((output, *torch.autograd.grad((output * weights).sum(), [point, conv.weight, conv.bias])))
+    for expected, found in zip(*results, strict=True):
+        assert torch.allclose(found, expected, rtol=1e-10, atol=1e-12)
+
+
+def test_positions_are_pooled_as_probabilities() -> None:
+    logits = torch.randn(3, 5, 1, 2, 2) * 4
+    pooled = torch.softmax(pool_positions(logits), dim=1)
+    assert torch.allclose(pooled, torch.softmax(logits, dim=1).mean(dim=(2, 3, 4)), atol=1e-6)
+    assert torch.equal(pool_positions(logits[:, :, :, :1, :1]), logits[:, :, 0, 0, 0])
+    assert torch.equal(pool_positions(logits[:, :, 0, 0, 0]), logits[:, :, 0, 0, 0])
+
+
+def test_clips_of_the_wrong_shape_are_refused() -> None:
+    with pytest.raises(ValueError, match=r"expected \(N, 3, T, H, W\)"):
+        made("x3d_tiny")(torch.rand(2, 8, 3, 64, 64))

@@ -1,0 +1,47 @@
+"""Figures against independent implementations."""
+
+import math
+
+import numpy as np
+import pytest
+from sklearn.metrics import balanced_accuracy_score, confusion_matrix, top_k_accuracy_score
+
+from vidbench.model.metrics import argmax, confusion, mean_class_accuracy, rank_of, wilson
+
+generator = np.random.default_rng(0)
+SCORES = generator.random((200, 7))
+LABELS = generator.integers(0, 7, 200)
+
+
+def test_top_k_equals_scikit_learn() -> None:
+    for k in (1, 5):
+        ours = sum(rank_of(int(label), row.tolist()) < k for label, row in zip(LABELS, SCORES, strict=True)) / 200
+        assert ours == top_k_accuracy_score(LABELS, SCORES, k=k)
+
+
+def test_ties_go_to_the_lower_index() -> None:
+    assert argmax([0.5, 0.5, 0.1]) == 0
+    assert [rank_of(label, [0.5, 0.5, 0.1]) for label in range(3)] == [0, 1, 2]
+
+
+def test_mean_class_accuracy_and_confusion_equal_scikit_learn() -> None:
+    guesses = SCORES.argmax(axis=1)
+    ours = mean_class_accuracy(LABELS.tolist(), guesses.tolist())
+    assert ours == pytest.approx(balanced_accuracy_score(LABELS, guesses))
+    assert confusion(LABELS.tolist(), guesses.tolist(), 7) == confusion_matrix(LABELS, guesses).tolist()
+    assert mean_class_accuracy([], []) is None
+
+
+@pytest.mark.parametrize(
+    ("successes", "trials", "low", "high"),
+    # Newcombe 1998, "Two-sided confidence intervals for the single proportion", table I, method 3
+    [(81, 263, 0.2553, 0.3662), (15, 148, 0.0624, 0.1605), (0, 20, 0.0, 0.1611), (1, 29, 0.0061, 0.1718)],
+)
+def test_wilson_equals_the_published_table(successes: int, trials: int, low: float, high: float) -> None:
+    assert wilson(successes, trials) == pytest.approx((low, high), abs=5e-5)
+
+
+def test_wilson_edges() -> None:
+    assert wilson(0, 0) == (0.0, 1.0)
+    assert wilson(10, 10)[1] == 1.0
+    assert all(not math.isnan(value) for value in wilson(5, 10))

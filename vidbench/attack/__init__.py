@@ -1,0 +1,1 @@
+"""The `attack` commands: threat models, attacks and robustness figures."""

@@ -1,0 +1,3 @@
+"""The attacks' names, for completion and lists that must not import torch."""
+
+ATTACK_NAMES = ("fgsm", "pgd")

@@ -1,0 +1,17 @@
+"""Shell completion of names, from tables alone: no torch while a user waits for the Tab key."""
+
+from __future__ import annotations
+
+
+def complete_model(incomplete: str) -> list[str]:
+    """Model names of the catalogue."""
+    from vidbench.model.zoo import MODELS
+
+    return [name for name in MODELS.names() if name.startswith(incomplete)]
+
+
+def complete_attack(incomplete: str) -> list[str]:
+    """Attack names of the catalogue."""
+    from vidbench.attack.names import ATTACK_NAMES
+
+    return [name for name in ATTACK_NAMES if name.startswith(incomplete)]

@@ -1,0 +1,217 @@
+"""`vidbench model`: list, show, eval, finetune."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from vidbench.cli import console
+from vidbench.cli.complete import complete_model
+from vidbench.cli.options import (
+    DeviceOpt,
+    JsonOpt,
+    LimitOpt,
+    OutOpt,
+    OverwriteOpt,
+    PullOpt,
+    RootOpt,
+    SeedOpt,
+    WeightsOpt,
+    WorkersOpt,
+)
+
+if TYPE_CHECKING:
+    from vidbench.model.evaluate import EvaluateResult
+    from vidbench.model.finetune import FinetuneResult
+    from vidbench.model.zoo import ModelCard
+
+app = typer.Typer(no_args_is_help=True, help="Networks: what there is, how good they are, and training them.")
+
+ModelArg = Annotated[
+    str,
+    typer.Argument(
+        metavar="MODEL", help="Catalogue name, run folder or file.", show_default=False, autocompletion=complete_model
+    ),
+]
+ListArg = Annotated[Path, typer.Argument(metavar="LIST", help="Lines of `path label`.", show_default=False)]
+
+
+@app.command("list")
+def list_(json: JsonOpt = False) -> None:
+    """Show the catalogue of models."""
+    from vidbench.model.zoo import MODELS
+
+    cards = [entry.load() for entry in MODELS]
+
+    def text(found: list[ModelCard]) -> None:
+        rows = []
+        for card in found:
+            size, best = card.preprocess, card.published
+            top1 = f"{best.top1:.2f} ({best.views})" if best else "-"
+            rows.append((card.name, card.family, f"{size.frames}x{size.stride}", size.crop, card.num_classes, top1))
+        console.table(("model", "family", "frames x stride", "crop", "classes", "top-1 % (views)"), rows)
+
+    console.show(cards, json, text, lambda found: list(map(_card_json, found)))
+
+
+@app.command()
+def show(model: ModelArg, json: JsonOpt = False) -> None:
+    """Show one model: its input, its protocol, its published figures and its weights."""
+    from vidbench.model.zoo import MODELS
+
+    card = MODELS.get(model)
+
+    def text(facts: dict[str, object]) -> None:
+        console.table(("", model), list(facts.items()))
+
+    console.show(_card_json(card), json, text)
+
+
+def _card_json(card: ModelCard) -> dict[str, object]:
+    size, best = card.preprocess, card.published
+    facts: dict[str, object] = {
+        "name": card.name,
+        "family": card.family,
+        "frames": size.frames,
+        "stride": f"{size.stride} at {size.target_fps} fps",
+        "one crop": f"short side {size.short_side}, crop {size.crop}",
+        "three crops": f"short side {size.wide}, crop {size.wide}",
+        "mean": ", ".join(map(str, size.mean)),
+        "std": ", ".join(map(str, size.std)),
+        "classes": f"{card.num_classes} {card.labels}".strip(),
+    }
+    if card.parameters_m:
+        facts["parameters"] = f"{card.parameters_m} M"
+    if best:
+        facts |= {
+            "published": f"top-1 {best.top1} %, top-5 {best.top5} %, {best.views} views ({best.source})",
+            "weights": best.file,
+            "url": best.urls[0],
+            "licence": best.licence,
+        }
+    if card.note:
+        facts["note"] = card.note
+    return facts
+
+
+@app.command("eval")
+def eval_(
+    model: ModelArg,
+    clips: ListArg,
+    out: OutOpt = None,
+    views: Annotated[str, typer.Option("--views", metavar="KxC", help="K clips over time, 1 or 3 crops.")] = "10x3",
+    weights: WeightsOpt = "pretrained",
+    pull: PullOpt = False,
+    root: RootOpt = None,
+    layout: Annotated[str, typer.Option("--layout", metavar="fast|reference", help="Memory layout.")] = "fast",
+    batch: Annotated[int, typer.Option("--batch", min=1, help="Views per forward pass.")] = 3,
+    device: DeviceOpt = "auto",
+    workers: WorkersOpt = 0,
+    seed: SeedOpt = 0,
+    limit: LimitOpt = None,
+    overwrite: OverwriteOpt = False,
+    json: JsonOpt = False,
+) -> None:
+    """Measure the accuracy of a model on a list of clips. Running it again resumes."""
+    from vidbench.cli.requests import ask, weights_at_hand
+
+    values = dict(locals())
+    weights_at_hand(model, weights, pull)
+    from vidbench.model.evaluate import EvaluateRequest, evaluate
+
+    result = evaluate(ask(EvaluateRequest, values), console.reporter())
+    console.show(result, json, _show_eval)
+    console.end(result.summary["failed"], result.out)
+
+
+def _show_eval(result: EvaluateResult) -> None:
+    found = result.summary
+    views = f"{found['views']['temporal']}x{found['views']['spatial']}"
+    console.table(
+        ("model", "views", "clips", "failed", "top-1", "95 % interval", "top-5", "mean class"),
+        [
+            (
+                found["model"],
+                views,
+                found["evaluated"],
+                found["failed"],
+                console.share(found["top1"], 2),
+                f"{found['top1_low']:.1%} to {found['top1_high']:.1%}",
+                console.share(found["top5"], 2),
+                console.share(found["mean_class_accuracy"], 2),
+            )
+        ],
+    )
+    console.out(f"run: {result.out}")
+
+
+@app.command()
+def finetune(
+    model: ModelArg,
+    clips: ListArg,
+    init: Annotated[
+        str, typer.Option("--init", metavar="scratch|pretrained|FILE", help="Weights to start from.")
+    ] = "scratch",
+    out: OutOpt = None,
+    val: Annotated[
+        Path | None, typer.Option("--val", metavar="LIST", help="Measure each epoch on it; the best is kept.")
+    ] = None,
+    classes: Annotated[
+        Path | None, typer.Option("--classes", metavar="FILE", help="Class names, one per line.")
+    ] = None,
+    root: RootOpt = None,
+    epochs: Annotated[int, typer.Option("--epochs", min=1, help="Passes over the list.")] = 30,
+    batch: Annotated[int, typer.Option("--batch", min=1, help="Clips per step.")] = 16,
+    lr: Annotated[float, typer.Option("--lr", help="Largest learning rate.")] = 2e-3,
+    optimizer: Annotated[str, typer.Option("--optimizer", metavar="adamw|sgd", help="Optimizer.")] = "adamw",
+    weight_decay: Annotated[float, typer.Option("--weight-decay", help="On weights, not on biases and norms.")] = 0.05,
+    warmup: Annotated[float, typer.Option("--warmup", help="Epochs of rising learning rate.")] = 2.0,
+    smoothing: Annotated[float, typer.Option("--smoothing", help="Label smoothing.")] = 0.0,
+    flip: Annotated[
+        float, typer.Option("--flip", help="Probability of a flip; 0 where left and right are classes.")
+    ] = 0.5,
+    jitter: Annotated[float, typer.Option("--jitter", help="Largest short side as a multiple of the crop.")] = 1.25,
+    pull: PullOpt = False,
+    device: DeviceOpt = "auto",
+    workers: WorkersOpt = 0,
+    cache_mb: Annotated[int, typer.Option("--cache-mb", min=0, help="Memory for decoded videos.")] = 2048,
+    seed: SeedOpt = 0,
+    limit: LimitOpt = None,
+    overwrite: OverwriteOpt = False,
+    json: JsonOpt = False,
+) -> None:
+    """Train a model on a list of clips. Running it again resumes after the last epoch."""
+    from vidbench.cli.requests import ask, weights_at_hand
+
+    values = dict(locals())
+    weights_at_hand(model, init, pull)
+    from vidbench.model.finetune import FinetuneRequest
+    from vidbench.model.finetune import finetune as train
+
+    result = train(ask(FinetuneRequest, values), console.reporter())
+    console.show(result, json, _show_finetune)
+    console.end(result.summary["failed"], result.out)
+
+
+def _show_finetune(result: FinetuneResult) -> None:
+    found = result.summary
+    best = "-" if found["best_val_top1"] is None else f"{found['best_val_top1']:.2%}"
+    console.table(
+        ("model", "start", "clips", "failed", "epochs", "loss", "best epoch", "its val top-1", "seconds"),
+        [
+            (
+                found["model"],
+                found["init"],
+                found["clips"],
+                found["failed"],
+                found["epochs"],
+                f"{found['final_train_loss']:.4f}",
+                found["best_epoch"],
+                best,
+                f"{found['seconds']:.0f}",
+            )
+        ],
+    )
+    console.out(f"run: {result.out}")

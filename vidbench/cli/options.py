@@ -1,0 +1,35 @@
+"""Options that several commands share, declared once."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+OutOpt = Annotated[
+    Path | None,
+    typer.Option(
+        "--out",
+        metavar="DIR",
+        help="Run folder; without it runs/<verb>-<model>-<hash>, so that the same command resumes.",
+    ),
+]
+JsonOpt = Annotated[bool, typer.Option("--json", help="Print the result as JSON on stdout, and nothing else there.")]
+SeedOpt = Annotated[int, typer.Option("--seed", help="Seed of everything that is random.")]
+DeviceOpt = Annotated[str, typer.Option("--device", metavar="auto|cpu|cuda:N|mps", help="Where the network runs.")]
+WorkersOpt = Annotated[int, typer.Option("--workers", min=0, help="Threads that decode; 0 takes one per core.")]
+LimitOpt = Annotated[int | None, typer.Option("--limit", min=1, help="Take the first N items only.")]
+OverwriteOpt = Annotated[bool, typer.Option("--overwrite", help="Replace a run of other settings in the run folder.")]
+DryRunOpt = Annotated[bool, typer.Option("--dry-run", help="Say what would be done, and do nothing.")]
+RootOpt = Annotated[
+    Path | None,
+    typer.Option(
+        "--root", metavar="DIR", help="Folder of relative paths; without it the list's folder, else this one."
+    ),
+]
+WeightsOpt = Annotated[
+    str,
+    typer.Option("--weights", metavar="pretrained|random|FILE", help="Weights of a catalogue model."),
+]
+PullOpt = Annotated[bool, typer.Option("--pull", help="Download missing weights first.")]

@@ -1,0 +1,42 @@
+"""From command-line options to a typed request, with its complaints as usage errors."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TypeVar
+
+from pydantic import BaseModel, ValidationError
+
+from vidbench.cli import console
+from vidbench.errors import UsageError
+from vidbench.model.weights import require
+from vidbench.model.zoo import MODELS
+
+M = TypeVar("M", bound=BaseModel)
+
+
+def weights_at_hand(model: str, weights: str, pull: bool) -> None:
+    """Fail at once where published weights are wanted and missing: before torch is imported, which takes seconds.
+
+    Raises:
+        MissingError: They are not here and `pull` does not bring them.
+    """
+    if model in MODELS and weights == "pretrained" and not pull:
+        require(MODELS.get(model))
+
+
+def ask(kind: type[M], options: Mapping[str, object]) -> M:
+    """A request from the options that it has fields for.
+
+    Raises:
+        UsageError: A value outside its range; the message names the option.
+    """
+    given = {name: options[name] for name in kind.model_fields if name in options}
+    if "argv" in kind.model_fields:
+        given["argv"] = console.argv()
+    try:
+        return kind.model_validate(given)
+    except ValidationError as error:
+        first = error.errors()[0]
+        option = "--" + str(first["loc"][0]).replace("_", "-")
+        raise UsageError(f"{option} {first['input']!r}: {first['msg']}") from error

@@ -1,0 +1,110 @@
+"""The `weights` commands: published weights, here or to be brought here."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from vidbench.cli import console
+from vidbench.cli.options import JsonOpt
+
+if TYPE_CHECKING:
+    from vidbench.model.weights import PullResult, VerifyResult, WeightsRow
+
+app = typer.Typer(no_args_is_help=True, help="Published weights: list, pull, path, verify.")
+
+NamesArg = Annotated[list[str], typer.Argument(metavar="NAME...", help="Catalogue models, as x3d_m.")]
+
+
+@app.command("list")
+def list_(json: JsonOpt = False) -> None:
+    """List the published weights, and where each file is on this machine."""
+    from vidbench.model.weights import listing
+
+    console.show(listing(), json, _print_rows)
+
+
+@app.command()
+def pull(
+    names: NamesArg,
+    mirror: Annotated[
+        str | None,
+        typer.Option("--mirror", metavar="URL", help="Take URL/<file> instead of the published address."),
+    ] = None,
+    file: Annotated[
+        Path | None, typer.Option("--from", metavar="FILE", help="Copy a local file instead of downloading.")
+    ] = None,
+    json: JsonOpt = False,
+) -> None:
+    """Download published weights into the cache. Running it again resumes; what is here is left alone."""
+    from vidbench.model import weights
+
+    request = weights.PullRequest(names=tuple(names), mirror=mirror, file=file)
+    console.show(weights.pull(request, console.reporter()), json, _print_pulled)
+
+
+@app.command()
+def path(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="A catalogue model, as x3d_m.")],
+    json: JsonOpt = False,
+) -> None:
+    """Print where a model's weights are; exit code 4 where they are not here."""
+    from vidbench.model.weights import require
+    from vidbench.model.zoo import MODELS
+
+    found = require(MODELS.get(name))
+    console.show({"name": name, "path": found}, json, lambda _: console.out(str(found)))
+
+
+@app.command()
+def verify(
+    names: Annotated[
+        list[str] | None, typer.Argument(metavar="[NAME...]", help="Catalogue models; without any, all that are here.")
+    ] = None,
+    json: JsonOpt = False,
+) -> None:
+    """Hash weights again and compare with what was recorded; exit code 6 where one is changed or missing."""
+    from vidbench.errors import FindingsError
+    from vidbench.model import weights
+
+    result = weights.verify(tuple(names or ()))
+    console.show(result, json, _print_verified)
+    if result.failed:
+        raise FindingsError(
+            f"{result.failed} of {len(result.weights)} files of weights are changed or missing",
+            "`vidbench weights pull NAME` brings them again.",
+        )
+
+
+def _print_rows(rows: tuple[WeightsRow, ...]) -> None:
+    console.table(
+        ("model", "file", "where", "size", "sha256", "top-1", "views", "licence"),
+        (
+            (
+                row.name,
+                row.file,
+                row.where,
+                "-" if row.size is None else f"{row.size / 1e6:.1f} MB",
+                "-" if row.sha256 is None else row.sha256[:12],
+                f"{row.top1:.2f}",
+                row.views,
+                row.licence,
+            )
+            for row in rows
+        ),
+    )
+
+
+def _print_pulled(result: PullResult) -> None:
+    for item in result.weights:
+        console.out(f"{item.name}: {item.action}, {item.size / 1e6:.1f} MB, sha256 {item.sha256[:12]}, {item.path}")
+
+
+def _print_verified(result: VerifyResult) -> None:
+    for item in result.weights:
+        where = item.path if item.path is not None else "not here"
+        console.out(f"{item.name}: {item.status}, sha256 {(item.sha256 or '-')[:12]}, {where}")
+    if not result.weights:
+        console.out("no weights are here")

@@ -1,0 +1,1 @@
+"""The `data` commands: lists, data sets and their files."""

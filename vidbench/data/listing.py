@@ -1,0 +1,196 @@
+"""Turn a list of videos into the shuffled lists that PySlowFast evaluates: `test_raw.csv` and `test_256.csv`."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict, Field
+
+from vidbench.errors import InputError, UsageError, disk_errors
+from vidbench.formats.kinetics import ListLine, dump_list, load_list, path_problem
+from vidbench.progress import Reporter, SilentReporter
+
+RAW = "test_raw.csv"
+RESIZED = "test_256.csv"
+PYSLOWFAST_NAMES = ("train.csv", "val.csv", "test.csv")
+"""The only lists that PySlowFast looks for in its data folder."""
+
+
+class BuildCsvRequest(BaseModel):
+    """What to build.
+
+    Attributes:
+        list: The list to read, lines of `path label`.
+        seed: Seed of the shuffle, 0 to 2**32 - 1.
+        shuffle: Whether to change the order at all.
+        prefix: Text put directly before every path that starts with `./`, and before no other; `.` turns
+            `./x` into `../x`, for a program that runs one folder deeper.
+        out_dir: Where the lists go; None is the folder of `list`.
+        name: A further file name for the list of the resized videos, as `test.csv`.
+        source_part: The part of a path that marks the raw videos, not empty.
+        target_part: What stands in its place in the list of the resized videos.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    list: Path
+    seed: int = Field(default=0, ge=0, le=2**32 - 1)
+    shuffle: bool = True
+    prefix: str = "."
+    out_dir: Path | None = None
+    name: str | None = None
+    source_part: str = "/val/"
+    target_part: str = "/val_256/"
+
+
+@dataclass(frozen=True)
+class BuildCsvResult:
+    """What was built.
+
+    Attributes:
+        source: The list that was read.
+        lines: Videos in it, and in each list written.
+        classes: Distinct labels.
+        seed: Seed of the order; None where the order was kept.
+        raw: The list of the videos as they are.
+        resized: The same videos in the same order, with the paths of the resized copies.
+        named: A copy of `resized` under the name that was asked for.
+        warnings: What looks wrong with the lists.
+    """
+
+    source: Path
+    lines: int
+    classes: int
+    seed: int | None
+    raw: Path
+    resized: Path
+    named: Path | None
+    warnings: tuple[str, ...]
+
+
+def build_csv(request: BuildCsvRequest, reporter: Reporter | None = None) -> BuildCsvResult:
+    """Write both lists, or, where any line of the input is malformed, nothing.
+
+    The order is that of `pandas.DataFrame.sample(frac=1, random_state=seed)`, which is numpy's frozen
+    `RandomState(seed).permutation(n)`: the same seed gives the same lists with every version of either.
+
+    Raises:
+        UsageError: Options that no list can be written with.
+        InputError: The list is missing, empty or malformed, or would itself be overwritten.
+    """
+    reporter = reporter or SilentReporter()
+    _check(request)
+    rows = load_list(request.list)
+    if request.shuffle:
+        rows = tuple(rows[index] for index in np.random.RandomState(request.seed).permutation(len(rows)))
+    raw = [ListLine(_prefixed(row.path, request.prefix), row.label, row.line) for row in rows]
+    source, target = request.source_part, request.target_part
+    resized = [ListLine(row.path.replace(source, target), row.label, row.line) for row in raw]
+
+    folder = request.list.parent if request.out_dir is None else request.out_dir
+    named = None if request.name is None else folder / request.name
+    texts = {folder / RAW: dump_list(raw), folder / RESIZED: dump_list(resized)}
+    if named is not None:
+        texts[named] = texts[folder / RESIZED]
+    _refuse_targets(request.list, folder, texts)
+    warnings = (*_list_warnings(request, rows, raw), *_file_warnings(texts, named))
+    _write_all(texts)
+    for warning in warnings:
+        reporter.warn(warning)
+    return BuildCsvResult(
+        source=request.list,
+        lines=len(rows),
+        classes=len({row.label for row in rows}),
+        seed=request.seed if request.shuffle else None,
+        raw=folder / RAW,
+        resized=folder / RESIZED,
+        named=named,
+        warnings=warnings,
+    )
+
+
+def _check(request: BuildCsvRequest) -> None:
+    for option, text in (("--prefix", request.prefix), ("--from", request.source_part), ("--to", request.target_part)):
+        problem = path_problem(text) if text else None
+        if problem:
+            raise UsageError(f"{option} {text!r} cannot be part of a path in a list: {problem[0]}", problem[1])
+    if not request.source_part:
+        raise UsageError("--from is empty", "Give the part of the paths that marks the raw videos, as /val/.")
+    name = request.name
+    if name is None:
+        return
+    if name in ("", ".", "..") or "/" in name or not name.isprintable():
+        raise UsageError(f"--name {name!r} is not a file name", "Give a name alone, and the folder with --out-dir.")
+    if name in (RAW, RESIZED):
+        raise UsageError(f"--name {name} is a list that is written anyway", "Give another name, as test.csv.")
+
+
+def _prefixed(path: str, prefix: str) -> str:
+    return prefix + path if path.startswith("./") else path
+
+
+def _refuse_targets(source: Path, folder: Path, texts: Mapping[Path, str]) -> None:
+    if any(place.exists() and not place.is_dir() for place in (folder, *folder.parents)):
+        raise InputError(f"{folder}: not a folder", "Give another --out-dir.")
+    for target in texts:
+        if target.resolve() == source.resolve() or (target.exists() and target.samefile(source)):
+            raise InputError(
+                f"{source} would be overwritten: it is one of the lists to write",
+                "Give another --out-dir, or rename the list that is read.",
+            )
+        if target.is_dir():
+            raise InputError(f"{target}: a folder has the name of a list to write", "Give another --out-dir.")
+
+
+def _list_warnings(request: BuildCsvRequest, rows: tuple[ListLine, ...], raw: list[ListLine]) -> list[str]:
+    found = []
+    without = [row for row in raw if request.source_part not in row.path]
+    if len(without) == len(raw):
+        found.append(f"no path contains {request.source_part}: {RAW} and {RESIZED} are the same (see --from and --to)")
+    elif without:
+        first = min(without, key=lambda row: row.line)
+        found.append(
+            f"{len(without)} of {len(raw)} paths do not contain {request.source_part} and are the same in both lists; "
+            f"the first is {request.list}:{first.line}"
+        )
+    first_lines: dict[str, int] = {}
+    ordered = sorted(rows, key=lambda row: row.line)
+    repeats = [row.line for row in ordered if first_lines.setdefault(row.path, row.line) != row.line]
+    if repeats:
+        found.append(
+            f"{len(repeats)} lines list a path again, the first is {request.list}:{repeats[0]}: "
+            "PySlowFast would count it twice, and vidbench refuses such a list"
+        )
+    return found
+
+
+def _file_warnings(texts: Mapping[Path, str], named: Path | None) -> list[str]:
+    found = []
+    if named is not None and named.name not in PYSLOWFAST_NAMES:
+        found.append(f"PySlowFast reads {', '.join(PYSLOWFAST_NAMES)} only, not {named.name}")
+    changed = [
+        str(target) for target, text in texts.items() if target.exists() and target.read_bytes() != text.encode()
+    ]
+    if changed:
+        found.append(f"replaced, and held other lines before: {', '.join(changed)}")
+    return found
+
+
+def _write_all(texts: Mapping[Path, str]) -> None:
+    """Write every file beside its place before any is put there: a full disk leaves all as they were."""
+    temporaries = {target: target.with_name(f".{target.name}.{os.getpid()}.tmp") for target in texts}
+    try:
+        for target, text in texts.items():
+            with disk_errors(target):
+                target.parent.mkdir(parents=True, exist_ok=True)
+                temporaries[target].write_bytes(text.encode())
+        for target, temporary in temporaries.items():
+            with disk_errors(target):
+                temporary.replace(target)
+    finally:
+        for temporary in temporaries.values():
+            temporary.unlink(missing_ok=True)

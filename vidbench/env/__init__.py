@@ -1,0 +1,1 @@
+"""The `env` commands: what this machine has, and what to type next."""

@@ -1,0 +1,689 @@
+"""Gather the facts about this machine; heavy libraries are loaded in child processes alone."""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib.util
+import os
+import platform
+import re
+import shutil
+import struct
+import sys
+import tempfile
+from collections.abc import Callable, Collection, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
+from functools import partial
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import vidbench
+from vidbench import cache
+from vidbench.env import requirements
+from vidbench.env.processes import Processes, Stage
+from vidbench.env.requirements import Requirements
+
+CODECS = ("h264", "av1")
+BACKENDS = {"pyav": "PyAV", "torchcodec": "torchcodec", "decord": "decord", "opencv": "OpenCV"}
+# distributions whose versions the checks compare or report
+PACKAGES = (
+    "vidbench",
+    "torch",
+    "torchvision",
+    "torchcodec",
+    "pytorchvideo",
+    "av",
+    "numpy",
+    "adversarial-robustness-toolbox",
+    "packaging",
+    "setuptools",
+    "deep-sort-realtime",
+    "ultralytics",
+    "decord",
+    "opencv-python",
+    "opencv-python-headless",
+    "opencv-contrib-python",
+    "opencv-contrib-python-headless",
+    "yt-dlp",
+)
+# modules that vidbench imports, whose names a file in the working folder must not take
+MODULES = (
+    "torch",
+    "torchvision",
+    "torchcodec",
+    "pytorchvideo",
+    "fvcore",
+    "iopath",
+    "av",
+    "numpy",
+    "scipy",
+    "art",
+    "packaging",
+    "safetensors",
+    "pydantic",
+    "typer",
+    "rich",
+    "decord",
+    "cv2",
+    "ultralytics",
+    "deep_sort_realtime",
+    "yt_dlp",
+)
+
+
+@dataclass(frozen=True)
+class Machine:
+    """The platform: `system` as "Linux" or "Darwin"; `libc` as "glibc 2.36"; `macos` as "14.5" or ""."""
+
+    system: str
+    architecture: str
+    release: str
+    libc: str = ""
+    macos: str = ""
+
+
+@dataclass(frozen=True)
+class Processors:
+    """CPUs and memory: what there is, and what this process may take of it.
+
+    Attributes:
+        cpus: CPUs of the machine.
+        allowed: CPUs that the process may run on.
+        quota: CPUs' worth of time that its control group allows; None for no limit.
+        memory_bytes: RAM of the machine.
+        memory_limit_bytes: RAM that its control group allows; None for no limit.
+    """
+
+    cpus: int
+    allowed: int
+    quota: float | None
+    memory_bytes: int | None
+    memory_limit_bytes: int | None
+
+    @property
+    def usable_cpus(self) -> float:
+        """CPUs' worth of time that the process gets."""
+        return self.allowed if self.quota is None else min(self.allowed, self.quota)
+
+    @property
+    def usable_memory_bytes(self) -> int | None:
+        """RAM that the process gets."""
+        known = [size for size in (self.memory_bytes, self.memory_limit_bytes) if size is not None]
+        return min(known, default=None)
+
+
+@dataclass(frozen=True)
+class Folder:
+    """A folder that vidbench writes to, or the nearest one above it that exists.
+
+    Attributes:
+        role: "working", "runs", "cache" or "temporary".
+        path: The folder.
+        free_bytes: Space left; None where it cannot be told.
+        free_inodes: Files that can still be made; None where the file system does not count them.
+        problem: Why no file can be made and renamed there; empty where it can.
+    """
+
+    role: str
+    path: str
+    free_bytes: int | None
+    free_inodes: int | None
+    problem: str = ""
+
+
+@dataclass(frozen=True)
+class Python:
+    """The interpreter: `version` as "3.11.7"; `bits` of a pointer; `environment`: venv, conda or system."""
+
+    version: str
+    bits: int
+    executable: str
+    environment: str
+
+
+@dataclass(frozen=True)
+class Shadow:
+    """A file of the working folder with the name of a module; `searched`: Python looks there first."""
+
+    module: str
+    path: str
+    searched: bool
+
+
+@dataclass(frozen=True)
+class Packages:
+    """Installed versions by distribution, and modules that can be found though nothing was imported."""
+
+    versions: Mapping[str, str]
+    has_pkg_resources: bool
+    has_packaging: bool
+
+
+@dataclass(frozen=True)
+class Gpu:
+    """One line of nvidia-smi; `capability` as "9.0" or "" for not told."""
+
+    name: str
+    driver: str
+    memory_mib: int | None
+    capability: str
+
+
+@dataclass(frozen=True)
+class Gpus:
+    """What nvidia-smi says: `tool`: it is there; `error`: why it does not answer; `cuda`: the driver's limit."""
+
+    tool: bool
+    error: str = ""
+    gpus: tuple[Gpu, ...] = ()
+    cuda: str = ""
+
+
+@dataclass(frozen=True)
+class TorchDevice:
+    """A GPU as torch sees it."""
+
+    name: str
+    capability: str
+    memory_bytes: int
+
+
+@dataclass(frozen=True)
+class Torch:
+    """The `torch` stage and what it told; the rest is empty unless `stage.status` is ok.
+
+    Attributes:
+        stage: How loading went.
+        version: As "2.15.0+cu132".
+        cuda: The CUDA that it was built for, as "13.2"; empty for none.
+        hip: The ROCm that it was built for; empty for none.
+        cuda_available: Whether it can use a GPU.
+        cuda_remark: Its warning on not being able to.
+        devices: The GPUs that it sees.
+        architectures: What its kernels were compiled for, as "sm_90" or "compute_90".
+        bf16: Whether the GPU computes in bfloat16.
+        mps_built: Whether it was built with Metal.
+        mps_available: Whether it can use Metal.
+        cuda_visible_devices: The variable of that name; None where unset.
+    """
+
+    stage: Stage
+    version: str = ""
+    cuda: str = ""
+    hip: str = ""
+    cuda_available: bool = False
+    cuda_remark: str = ""
+    devices: tuple[TorchDevice, ...] = ()
+    architectures: tuple[str, ...] = ()
+    bf16: bool = False
+    mps_built: bool = False
+    mps_available: bool = False
+    cuda_visible_devices: str | None = None
+
+
+@dataclass(frozen=True)
+class Decoding:
+    """A decoder on the test clip of a codec: `frames` read of `expected`, `problem` where it stopped."""
+
+    backend: str
+    codec: str
+    stage: Stage
+    expected: int
+    frames: int | None = None
+    problem: str = ""
+
+
+@dataclass(frozen=True)
+class Clip:
+    """The test clip of a codec: `frames` written by PyAV, None where it was not."""
+
+    codec: str
+    stage: Stage
+    frames: int | None = None
+    encoder: str = ""
+    problem: str = ""
+
+
+@dataclass(frozen=True)
+class Tool:
+    """A command-line tool: `version` as it calls itself; empty `path` where it is not on the PATH."""
+
+    name: str
+    path: str
+    version: str
+
+
+@dataclass(frozen=True)
+class WeightFile:
+    """Published weights of a catalogue model: `size_bytes` of the file in the cache, None where absent."""
+
+    model: str
+    file: str
+    size_bytes: int | None
+
+
+@dataclass(frozen=True)
+class Weights:
+    """The published weights, and the folder where they are looked for."""
+
+    folder: str
+    files: tuple[WeightFile, ...]
+
+
+@dataclass(frozen=True)
+class Facts:
+    """All that the checks judge by; a part is None where no check asked for it or gathering it failed.
+
+    `problems` says, by the part's name, why it failed.
+    """
+
+    machine: Machine | None = None
+    processors: Processors | None = None
+    folders: tuple[Folder, ...] | None = None
+    python: Python | None = None
+    shadows: tuple[Shadow, ...] | None = None
+    packages: Packages | None = None
+    requirements: Requirements | None = None
+    gpus: Gpus | None = None
+    torch: Torch | None = None
+    torchvision: Stage | None = None
+    pytorchvideo: Stage | None = None
+    clips: tuple[Clip, ...] | None = None
+    decoders: tuple[Decoding, ...] | None = None
+    tools: tuple[Tool, ...] | None = None
+    weights: Weights | None = None
+    problems: Mapping[str, str] = field(default_factory=dict)
+
+
+PARTS = tuple(part.name for part in dataclasses.fields(Facts) if part.name != "problems")
+# parts that take child processes; the others take milliseconds
+SLOW_PARTS = frozenset({"gpus", "torch", "torchvision", "pytorchvideo", "clips", "decoders", "tools"})
+
+
+# --- in this process -------------------------------------------------------------------------------------
+
+
+def machine() -> Machine:
+    """The platform."""
+    name, version = platform.libc_ver() if sys.platform == "linux" else ("", "")
+    return Machine(
+        system=platform.system(),
+        architecture=platform.machine(),
+        release=platform.release(),
+        libc=f"{name} {version}".strip(),
+        macos=platform.mac_ver()[0],
+    )
+
+
+def processors(proc: Path = Path("/proc"), groups: Path = Path("/sys/fs/cgroup")) -> Processors:
+    """CPUs and memory, with the limits of the control group (v2, or v1 as containers mount it)."""
+    cpus = os.cpu_count() or 1
+    # not on macOS, where nothing pins a process
+    affinity: Callable[[int], set[int]] | None = getattr(os, "sched_getaffinity", None)
+    try:
+        memory: int | None = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    except (ValueError, OSError):
+        memory = None
+    quotas: list[float] = []
+    limits: list[int] = []
+    for folder in _control_groups(proc, groups):
+        quota, period = [*_words(folder / "cpu.max"), "", ""][:2]
+        if quota.isdigit() and period.isdigit() and int(period):
+            quotas.append(int(quota) / int(period))
+        limits += [int(word) for word in _words(folder / "memory.max")[:1] if word.isdigit()]
+    quota_us, period_us = _words(groups / "cpu/cpu.cfs_quota_us"), _words(groups / "cpu/cpu.cfs_period_us")
+    if quota_us and period_us and quota_us[0].isdigit() and int(period_us[0]):
+        quotas.append(int(quota_us[0]) / int(period_us[0]))
+    # v1 writes "no limit" as a number near 2**63
+    limits += [int(word) for word in _words(groups / "memory/memory.limit_in_bytes") if int(word) < 2**60]
+    return Processors(
+        cpus=cpus,
+        allowed=len(affinity(0)) if affinity else cpus,
+        quota=min(quotas, default=None),
+        memory_bytes=memory,
+        memory_limit_bytes=min(limits, default=None),
+    )
+
+
+def _control_groups(proc: Path, groups: Path) -> list[Path]:
+    """The folder of this process's group (v2) and those above it."""
+    own = next((word[3:] for word in _words(proc / "self/cgroup") if word.startswith("0::")), "/")
+    folder = groups / own.lstrip("/")
+    return [folder, *(parent for parent in folder.parents if parent == groups or groups in parent.parents)]
+
+
+def _words(path: Path) -> list[str]:
+    try:
+        return path.read_text().split()
+    except (OSError, UnicodeDecodeError):
+        return []
+
+
+def folders(working: Path) -> tuple[Folder, ...]:
+    """The folders that vidbench writes to; in each a file is made, renamed and removed."""
+    return (
+        _folder("working", working),
+        _folder("runs", working / "runs"),
+        _folder("cache", cache.home()),
+        _temporary_folder(),
+    )
+
+
+def _temporary_folder() -> Folder:
+    try:
+        return _folder("temporary", Path(tempfile.gettempdir()))
+    except FileNotFoundError as error:
+        return Folder("temporary", os.environ.get("TMPDIR", ""), None, None, error.strerror or "none is usable")
+
+
+def _folder(role: str, wanted: Path) -> Folder:
+    path = next((folder for folder in (wanted, *wanted.parents) if os.path.lexists(folder)), wanted)
+    problem = "" if path.is_dir() else "it is no folder"
+    free_bytes: int | None = None
+    free_inodes: int | None = None
+    try:
+        free_bytes = shutil.disk_usage(path).free
+        counts = os.statvfs(path)
+        free_inodes = counts.f_favail if counts.f_files else None
+    except OSError:
+        pass
+    if not problem:
+        try:
+            with tempfile.TemporaryDirectory(prefix=".vidbench-check-", dir=path) as trial:
+                made = Path(trial) / "made"
+                made.write_bytes(b"vidbench")
+                made.rename(made.with_name("renamed"))
+        except OSError as error:
+            problem = error.strerror or str(error)
+    return Folder(role, str(path), free_bytes, free_inodes, problem)
+
+
+def python() -> Python:
+    """The interpreter."""
+    if sys.prefix != sys.base_prefix:
+        environment = "venv"
+    else:
+        environment = "conda" if os.environ.get("CONDA_PREFIX") == sys.prefix else "system"
+    return Python(platform.python_version(), struct.calcsize("P") * 8, sys.executable, environment)
+
+
+def shadows(working: Path) -> tuple[Shadow, ...]:
+    """Files and packages of the working folder that carry the name of a module vidbench or Python needs."""
+    installed = {Path(entry).resolve() for entry in sys.path if entry.endswith(("site-packages", "dist-packages"))}
+    if working.resolve() in installed:
+        return ()
+    searched = any((Path(entry) if entry else Path.cwd()).resolve() == working.resolve() for entry in sys.path)
+    found = []
+    for module in (*MODULES, *sorted(sys.stdlib_module_names)):
+        for path in (working / f"{module}.py", working / module / "__init__.py"):
+            if path.is_file():
+                found.append(Shadow(module, str(path.relative_to(working)), searched))
+    return tuple(found)
+
+
+def packages() -> Packages:
+    """Versions of the distributions that the checks know."""
+    versions = {}
+    for name in PACKAGES:
+        try:
+            versions[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            continue
+    return Packages(
+        versions=versions,
+        has_pkg_resources=importlib.util.find_spec("pkg_resources") is not None,
+        has_packaging=importlib.util.find_spec("packaging") is not None,
+    )
+
+
+def weights(published: Sequence[tuple[str, str]]) -> Weights:
+    """Which files are in the cache; `published` holds (model, file name)."""
+    folder = cache.weights_dir()
+    files = []
+    for model, name in published:
+        path = folder / name
+        files.append(WeightFile(model, name, path.stat().st_size if path.is_file() else None))
+    return Weights(str(folder), tuple(files))
+
+
+# --- in child processes ----------------------------------------------------------------------------------
+
+
+def gpus(processes: Processes) -> Gpus:
+    """The GPUs that nvidia-smi lists."""
+    tool = shutil.which("nvidia-smi")
+    if tool is None:
+        return Gpus(tool=False)
+    fields = ["name", "driver_version", "memory.total", "compute_cap"]
+    for wanted in (fields, fields[:3]):  # drivers before 510 do not know compute_cap
+        answer = processes.tool([tool, f"--query-gpu={','.join(wanted)}", "--format=csv,noheader,nounits"])
+        if answer.code == 0:
+            banner = processes.tool([tool])
+            return Gpus(tool=True, gpus=parse_gpus(answer.text), cuda=parse_cuda(banner.text))
+        if "not a valid field" not in answer.text:
+            break
+    return Gpus(tool=True, error=answer.text.strip().partition("\n")[0] or f"exit code {answer.code}")
+
+
+def parse_gpus(text: str) -> tuple[Gpu, ...]:
+    """The GPUs in the answer of `nvidia-smi --query-gpu=name,driver_version,memory.total,compute_cap`."""
+    found = []
+    for line in text.splitlines():
+        cells = [cell.strip() for cell in line.split(",")]
+        if len(cells) < 3:
+            continue
+        capability = cells[3] if len(cells) > 3 and re.fullmatch(r"\d+\.\d+", cells[3]) else ""
+        found.append(Gpu(cells[0], cells[1], int(cells[2]) if cells[2].isdigit() else None, capability))
+    return tuple(found)
+
+
+def parse_cuda(banner: str) -> str:
+    """The CUDA version that the driver supports, from the head of nvidia-smi's table; "" where not told."""
+    found = re.search(r"CUDA(?: UMD| DRIVER)? Version\s*:\s*(\d+\.\d+)", banner, re.IGNORECASE)
+    return found[1] if found else ""
+
+
+def torch_family(processes: Processes, clip_folder: str, clips: Sequence[Clip]) -> dict[str, Any]:
+    """Load torch and what stands on it: one process, since each of them would load torch again."""
+    heads = ["torch", "torchvision", "pytorchvideo"]
+    reads = [f"torchcodec:{clip.codec}" for clip in clips if clip.frames]
+    done = processes.stages([*heads, *reads], clip_folder, lazy=True)
+    suspects = [name for name in heads[1:] if done[name].status not in ("ok", "absent", "unreached")]
+    if suspects:
+        # never on account of our stand-in
+        done |= processes.stages(suspects, clip_folder)
+    return {
+        "torch": torch_facts(done["torch"]),
+        "torchvision": done["torchvision"],
+        "pytorchvideo": done["pytorchvideo"],
+        "torchcodec": _decodings("torchcodec", clips, done),
+    }
+
+
+def torch_facts(stage: Stage) -> Torch:
+    """The `torch` stage with its data by name."""
+    told = dict(stage.data)
+    if stage.status != "ok":
+        return Torch(stage)
+    told["devices"] = tuple(TorchDevice(**device) for device in told["devices"])
+    told["architectures"] = tuple(told["architectures"])
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
+    return Torch(dataclasses.replace(stage, data={}), **told, cuda_visible_devices=visible)
+
+
+def encode_clips(processes: Processes, clip_folder: str) -> tuple[Clip, ...]:
+    """Write a clip per codec with PyAV."""
+    done = processes.stages([f"encode:{codec}" for codec in CODECS], clip_folder)
+    clips = []
+    for codec in CODECS:
+        stage = done[f"encode:{codec}"]
+        told = stage.data
+        clips.append(
+            Clip(
+                codec,
+                dataclasses.replace(stage, data={}),
+                told.get("frames"),
+                told.get("encoder", ""),
+                told.get("problem", ""),
+            )
+        )
+    return tuple(clips)
+
+
+def read_clips(processes: Processes, clip_folder: str, clips: Sequence[Clip], backend: str) -> tuple[Decoding, ...]:
+    """Count the frames that a decoder reads of each clip."""
+    names = [f"{backend}:{clip.codec}" for clip in clips if clip.frames]
+    return _decodings(backend, clips, processes.stages(names, clip_folder))
+
+
+def _decodings(backend: str, clips: Sequence[Clip], done: Mapping[str, Stage]) -> tuple[Decoding, ...]:
+    found = []
+    for clip in clips:
+        stage = done.get(f"{backend}:{clip.codec}")
+        if stage is None or not clip.frames:
+            continue
+        told = stage.data
+        plain = dataclasses.replace(stage, data={})
+        found.append(Decoding(backend, clip.codec, plain, clip.frames, told.get("frames"), told.get("problem", "")))
+    return tuple(found)
+
+
+def tools(processes: Processes) -> tuple[Tool, ...]:
+    """Look for ffmpeg and ffprobe."""
+    found = []
+    for name in ("ffmpeg", "ffprobe"):
+        path = shutil.which(name)
+        version = ""
+        if path is not None:
+            told = re.match(rf"{name} version (\S+)", processes.tool([path, "-version"]).text)
+            version = told[1] if told else "of unknown version"
+        found.append(Tool(name, path or "", version))
+    return tuple(found)
+
+
+# --- all of it -------------------------------------------------------------------------------------------
+
+
+class Gatherer:
+    """Gathers parts of the facts: child processes start at once, side by side; the rest when asked for.
+
+    Leaving the context ends what still runs.
+
+    Args:
+        parts: The parts that will be asked for.
+        working: The working folder.
+        published: (model, file name) of all published weights.
+        limit_s: Seconds that one stage of a child process may take.
+    """
+
+    def __init__(
+        self, parts: Collection[str], working: Path, published: Sequence[tuple[str, str]], limit_s: float
+    ) -> None:
+        self._processes = Processes(limit_s)
+        self._pool = ThreadPoolExecutor(max_workers=3, thread_name_prefix="vidbench-env")
+        self._facts = Facts()
+        self._clip_folder: tempfile.TemporaryDirectory[str] | None = None
+        self._quick: dict[str, Callable[[], Any]] = {
+            "machine": machine,
+            "processors": processors,
+            "folders": lambda: folders(working),
+            "python": python,
+            "shadows": lambda: shadows(working),
+            "packages": packages,
+            "requirements": lambda: requirements.read(Path(vidbench.__file__).parent),
+            "weights": lambda: weights(published),
+        }
+        self._slow: dict[str, Callable[[], Any]] = {}
+        self._submit(set(parts))
+
+    def _submit(self, parts: set[str]) -> None:
+        """Start the child processes; a later one may wait for an earlier one, never the other way round."""
+        start = self._pool.submit
+        if "gpus" in parts:
+            self._slow["gpus"] = start(gpus, self._processes).result
+        clips: Future[tuple[Clip, ...]] | None = None
+        if parts & {"clips", "decoders"}:
+            clips = start(self._encode)
+            self._slow["clips"] = clips.result
+        readable = clips if "decoders" in parts else None
+        if parts & {"torch", "torchvision", "pytorchvideo", "decoders"}:
+            family = start(self._torch_family, readable)
+            for name in ("torch", "torchvision", "pytorchvideo"):
+                self._slow[name] = partial(_entry, family, name)
+            if readable is not None:
+                readers = [start(self._read, name, readable) for name in BACKENDS if name != "torchcodec"]
+                self._slow["decoders"] = partial(_all_decodings, family, readers)
+        if "tools" in parts:
+            self._slow["tools"] = start(tools, self._processes).result
+
+    def _torch_family(self, clips: Future[tuple[Clip, ...]] | None) -> dict[str, Any]:
+        # clips that could not be written are no reason to know nothing about torch
+        written = clips.result() if clips is not None and clips.exception() is None else ()
+        return torch_family(self._processes, self._folder_name(), written)
+
+    def _read(self, backend: str, clips: Future[tuple[Clip, ...]]) -> tuple[Decoding, ...]:
+        written = clips.result()
+        return read_clips(self._processes, self._folder_name(), written, backend)
+
+    def _folder_name(self) -> str:
+        """Where the clips are; known once they are written."""
+        return self._clip_folder.name if self._clip_folder is not None else ""
+
+    def _encode(self) -> tuple[Clip, ...]:
+        self._clip_folder = tempfile.TemporaryDirectory(prefix="vidbench-check-")
+        return encode_clips(self._processes, self._clip_folder.name)
+
+    def __enter__(self) -> Gatherer:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._processes.__exit__()
+        self._pool.shutdown(wait=True, cancel_futures=True)
+        if self._clip_folder is not None:
+            self._clip_folder.cleanup()
+
+    def facts(self, parts: Collection[str] = ()) -> Facts:
+        """What is known, with `parts` gathered; waits for those that child processes tell."""
+        for part in parts:
+            if getattr(self._facts, part) is not None or part in self._facts.problems:
+                continue
+            try:
+                value = redact((self._quick | self._slow)[part](), Path.home())
+            except Exception as error:
+                # whatever it is, the other parts are still worth having
+                told = redact(f"{type(error).__name__}: {error}", Path.home())
+                self._facts = dataclasses.replace(self._facts, problems={**self._facts.problems, part: told})
+            else:
+                changed: dict[str, Any] = {part: value}
+                self._facts = dataclasses.replace(self._facts, **changed)
+        return self._facts
+
+
+def _entry(told: Future[dict[str, Any]], name: str) -> Any:
+    return told.result()[name]
+
+
+def _all_decodings(
+    family: Future[dict[str, Any]], readers: Sequence[Future[tuple[Decoding, ...]]]
+) -> tuple[Decoding, ...]:
+    found = [*family.result()["torchcodec"], *(one for reader in readers for one in reader.result())]
+    order = list(BACKENDS)
+    return tuple(sorted(found, key=lambda one: (CODECS.index(one.codec), order.index(one.backend))))
+
+
+def redact(value: Any, home: Path) -> Any:
+    """The same value with the home folder written as `~` in every text."""
+    if len(home.parts) < 2:
+        return value
+    if isinstance(value, str):
+        return re.sub(re.escape(str(home)) + r"(?![\w.-])", "~", value)
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        fields = {part.name: redact(getattr(value, part.name), home) for part in dataclasses.fields(value)}
+        return dataclasses.replace(value, **fields)
+    if isinstance(value, Mapping):
+        return {key: redact(item, home) for key, item in value.items()}
+    if isinstance(value, tuple | list):
+        return type(value)(redact(item, home) for item in value)
+    return value

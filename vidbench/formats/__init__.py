@@ -1,0 +1,1 @@
+"""What is on disk: text to values and back, pure and exact."""

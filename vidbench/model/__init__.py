@@ -1,0 +1,1 @@
+"""The `model` commands: networks, weights, evaluation and fine-tuning."""

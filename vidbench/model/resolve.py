@@ -1,0 +1,114 @@
+"""MODEL as the user types it: a catalogue name, a run folder or a file, to a loaded classifier."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from vidbench.errors import InputError, UnknownNameError
+from vidbench.model.checkpoint import MODEL_FILE, load_strict, read_model, read_state
+from vidbench.model.classifier import Classifier
+from vidbench.model.weights import require
+from vidbench.model.zoo import MODELS, ModelCard
+from vidbench.progress import Reporter, SilentReporter
+from vidbench.runs import file_sha256
+
+
+@dataclass(frozen=True)
+class LoadedModel:
+    """A classifier in evaluation mode, and where it came from.
+
+    Attributes:
+        classifier: On the device that was asked for.
+        reference: What the user typed.
+        architecture: The catalogue name of the network.
+        weights: "pretrained", "random", or the file.
+        weights_sha256: Of the file; for random weights "random:<seed>".
+        card: The catalogue's facts.
+    """
+
+    classifier: Classifier
+    reference: str
+    architecture: str
+    weights: str
+    weights_sha256: str
+    card: ModelCard
+
+
+def load_model(
+    reference: str,
+    *,
+    weights: str = "pretrained",
+    pull: bool = False,
+    seed: int = 0,
+    device: torch.device | None = None,
+    reporter: Reporter | None = None,
+) -> LoadedModel:
+    """Load the model that `reference` names.
+
+    Args:
+        reference: A catalogue name, a run folder of `model finetune`, or its `model.json` or
+            `model.safetensors`.
+        weights: For a catalogue name: "pretrained", "random", or a file in the published layout.
+        pull: Download pretrained weights that are missing.
+        seed: Of random weights.
+        device: Where the network goes; the CPU by default.
+        reporter: Hears of a download.
+
+    Raises:
+        UnknownNameError: Neither a catalogue name nor something that exists.
+        MissingError: The pretrained weights are not here.
+        InputError: The file does not fit the network.
+    """
+    if reference in MODELS:
+        loaded = _from_catalogue(reference, weights, pull, seed, reporter or SilentReporter())
+    else:
+        loaded = _from_path(reference, weights)
+    loaded.classifier.eval().to(device or torch.device("cpu"))
+    return loaded
+
+
+def build(card: ModelCard, num_classes: int, classes: tuple[str, ...], seed: int) -> Classifier:
+    """A classifier with fresh weights drawn from `seed`."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        return Classifier(card.build(num_classes), card.preprocess, num_classes, classes)
+
+
+def _from_catalogue(name: str, weights: str, pull: bool, seed: int, reporter: Reporter) -> LoadedModel:
+    card = MODELS.get(name)
+    if weights == "pretrained":
+        # before the network is built: building it takes seconds, and the file may be missing
+        require(card, pull=pull, reporter=reporter)
+    classifier = build(card, card.num_classes, (), seed)
+    if weights == "random":
+        return LoadedModel(classifier, name, name, weights, f"random:{seed}", card)
+    path = require(card, pull=pull, reporter=reporter) if weights == "pretrained" else Path(weights)
+    if not path.is_file():
+        raise InputError(f"{path}: no such weights file", "--weights takes pretrained, random or a file.")
+    load_strict(classifier.net, read_state(path).tensors, source=str(path))
+    return LoadedModel(classifier, name, name, weights, file_sha256(path), card)
+
+
+def _from_path(reference: str, weights: str) -> LoadedModel:
+    path = Path(reference)
+    if not path.exists():
+        if path.suffix or len(path.parts) > 1:
+            raise InputError(f"{reference}: no such model file or run folder")
+        raise UnknownNameError("model", reference, MODELS.names(), "`vidbench model list` shows all.")
+    if path.is_dir() and not (path / MODEL_FILE).exists():
+        raise InputError(f"{path} holds no {MODEL_FILE}", "A run folder of a finished `vidbench model finetune` does.")
+    if path.is_file() and path.name != MODEL_FILE and not path.with_name(MODEL_FILE).exists():
+        raise InputError(
+            f"{path}: a weights file does not say which network it is for",
+            f"Name the network: MODEL --weights {path}, where MODEL is one of {', '.join(MODELS.names())}.",
+        )
+    if weights != "pretrained":
+        raise InputError(f"--weights goes with a catalogue name; {reference} has its own weights")
+    info, tensors_path = read_model(path)
+    card = MODELS.get(info.architecture)
+    classifier = Classifier(card.build(len(info.classes)), info.preprocess, len(info.classes), info.classes)
+    load_strict(classifier.net, read_state(tensors_path).tensors, source=str(tensors_path))
+    return LoadedModel(classifier, reference, info.architecture, str(tensors_path), file_sha256(tensors_path), card)

@@ -1,0 +1,161 @@
+"""The top of the page: what the figures say, in a paragraph and in tiles."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from vidbench.report.evaluation import eval_labels
+from vidbench.report.folders import AttackSummary, EvalSummary, FinetuneSummary, Run
+from vidbench.report.markup import Html, count, figure, interval, join, percent, plural, tag
+from vidbench.report.robustness import attack_labels, budget, fooling_interval, headline
+
+_FEW = 4
+_TILES = 12
+
+
+def lead(runs: Sequence[Run]) -> Html:
+    """One paragraph that states the main figures with their uncertainty."""
+    sentences = []
+    for found in (_training(runs), _evaluation(runs), _changed(runs)):
+        sentences += found[:_FEW]
+        if len(found) > _FEW:
+            sentences.append(f"{plural(len(found) - _FEW, 'further run')} of this kind: see the tables below.")
+    if held := _held(runs):
+        more = f"; {count(len(held) - _FEW)} more are in the tables below" if len(held) > _FEW else ""
+        listed = "; ".join(held[:_FEW])
+        sentences.append(f"Robust accuracy, which a stronger attack can only lower, is {listed}{more}.")
+    failed = sum(run.summary.failed for run in runs if run.summary is not None)
+    if failed:
+        sentences.append(f"{plural(failed, 'clip')} could not be used; below, each is listed with its reason.")
+    unfinished = sum(run.summary is None for run in runs)
+    if unfinished:
+        verb = "is not finished and gives" if unfinished == 1 else "are not finished and give"
+        sentences.append(f"{count(unfinished)} of {plural(len(runs), 'run')} {verb} no figures yet.")
+    return tag("p", " ".join(sentences), class_="lead")
+
+
+def _training(runs: Sequence[Run]) -> list[str]:
+    sentences = []
+    for summary in (run.summary for run in runs):
+        if not isinstance(summary, FinetuneSummary):
+            continue
+        text = (
+            f"{summary.short} was fine-tuned on {plural(summary.clips, 'clip')} for {plural(summary.epochs, 'epoch')}"
+        )
+        if summary.best_val_top1 is not None:
+            text += f" and reached a validation top-1 accuracy of {percent(summary.best_val_top1)}"
+            text += f" in epoch {summary.best_epoch}" if summary.best_epoch is not None else ""
+        elif summary.final_train_loss is not None:
+            text += f" to a training loss of {figure(summary.final_train_loss)}; no clips were held out for validation"
+        sentences.append(text + ".")
+    return sentences
+
+
+def _evaluation(runs: Sequence[Run]) -> list[str]:
+    sentences = []
+    for label, _, summary in eval_labels(runs):
+        if summary.top1 is None:
+            sentences.append(f"{label} was run on {plural(summary.evaluated, 'clip')}; no accuracy was measured.")
+            continue
+        span = interval(summary.top1_low, summary.top1_high)
+        text = f"{label} answers {percent(summary.top1)} of {plural(summary.evaluated, 'clip')} right"
+        sentences.append(text + (f" (95% interval {span})." if span else "."))
+    return sentences
+
+
+def _changed(runs: Sequence[Run]) -> list[str]:
+    sentences = []
+    for label, _, summary in attack_labels(runs):
+        point = headline(summary)
+        if point is None:
+            sentences.append(f"{label} was run with no budget above zero.")
+        elif summary.reference == "predictions":
+            sentences.append(
+                f"{percent(point.fooling_rate)} of {plural(point.clips, 'prediction')} change under {label}"
+                f" ({budget(summary.norm, point)}); the clips carry no label of the model's classes."
+            )
+    return sentences
+
+
+def _held(runs: Sequence[Run]) -> list[str]:
+    phrases = []
+    for label, _, summary in attack_labels(runs):
+        point = headline(summary)
+        if point is None or summary.reference == "predictions":
+            continue
+        span = interval(point.low, point.high)
+        behind = f"{count(point.robust)} of {plural(point.clips, 'clip')}" + (f", 95% interval {span}" if span else "")
+        where = f"under {label} ({budget(summary.norm, point)})"
+        phrases.append(f"{percent(point.robust_accuracy)} {where}: {behind}")
+    return phrases
+
+
+def tiles(runs: Sequence[Run]) -> Html:
+    """The headline figures, each with its interval and the number of clips behind it."""
+    found = [_training_tile(run.summary) for run in runs if isinstance(run.summary, FinetuneSummary)]
+    evals = eval_labels(runs)
+    for label, _, summary in evals:
+        spread = _range(summary.top1_low, summary.top1_high)
+        found.append(
+            _tile("Clean top-1 accuracy", percent(summary.top1), label, spread, plural(summary.evaluated, "clip"))
+        )
+    for label, _, attack in attack_labels(runs):
+        found += _attack_tiles(label, attack)
+    if len(evals) == 1:
+        ((label, _, summary),) = evals
+        left_out = f"{count(summary.failed)} failed" if summary.failed else "none failed"
+        listed = f"of {count(summary.clips)} in the list, {left_out}"
+        found.append(_tile("Clips evaluated", count(summary.evaluated), label, listed))
+    return tag("dl", *found[:_TILES], class_="tiles") if found else Html("")
+
+
+def _training_tile(summary: FinetuneSummary) -> Html:
+    if summary.best_val_top1 is None:
+        loss = figure(summary.final_train_loss)
+        return _tile("Final training loss", loss, summary.short, "no accuracy on held-out clips")
+    when = f"epoch {summary.best_epoch} of {summary.epochs}" if summary.best_epoch is not None else ""
+    return _tile("Best validation top-1", percent(summary.best_val_top1), summary.short, when)
+
+
+def _attack_tiles(label: str, summary: AttackSummary) -> list[Html]:
+    point = headline(summary)
+    if point is None:
+        return []
+    subject = f"{label}, {budget(summary.norm, point)}"
+    clips = plural(point.clips, "clip")
+    if summary.reference == "predictions":
+        return [_tile("Fooling rate", percent(point.fooling_rate), subject, _range(*fooling_interval(point)), clips)]
+    largest = summary.points[-1]
+    if largest is not point:
+        clips += f"; {percent(largest.robust_accuracy)} at {largest.eps}"
+    return [_tile("Robust accuracy", percent(point.robust_accuracy), subject, _range(point.low, point.high), clips)]
+
+
+def _range(low: float | None, high: float | None) -> str:
+    span = interval(low, high)
+    return f"95% CI {span}" if span else ""
+
+
+def _tile(title: str, value: str, subject: str, *remarks: str) -> Html:
+    lines = join(tag("dd", remark) for remark in remarks if remark)
+    return tag(
+        "div",
+        tag("dt", title),
+        tag("dd", value, class_="value"),
+        tag("dd", subject, class_="subject"),
+        lines,
+        class_="tile",
+    )
+
+
+def models(runs: Sequence[Run]) -> list[str]:
+    """The models on the page, each once, in order; runs that are not done name theirs in the manifest."""
+    found: dict[str, None] = {}
+    for run in runs:
+        if isinstance(run.summary, EvalSummary | FinetuneSummary | AttackSummary):
+            found[run.summary.short] = None
+        else:
+            named = run.manifest.resolved.get("model", run.manifest.request.get("model"))
+            if isinstance(named, str):
+                found[named] = None
+    return list(found)

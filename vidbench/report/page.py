@@ -1,0 +1,184 @@
+"""One self-contained HTML page from run folders: no network, no script, the same bytes each time."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib import resources
+from pathlib import Path
+
+from pydantic import BaseModel, ConfigDict, Field
+
+import vidbench
+from vidbench.errors import InputError, UsageError
+from vidbench.progress import Reporter, SilentReporter
+from vidbench.report.evaluation import evaluation_section
+from vidbench.report.folders import AttackSummary, EvalSummary, Image, Run, read_images, read_runs
+from vidbench.report.markup import Html, join, plural, tag
+from vidbench.report.overview import lead, models, tiles
+from vidbench.report.reproduction import reproduction_section
+from vidbench.report.robustness import robustness_section
+from vidbench.report.training import training_section
+from vidbench.runs import write_text_atomic
+
+_POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:"
+_FEW = 100
+_TITLES = {
+    "summary": "Summary",
+    "training": "Training",
+    "evaluation": "Evaluation",
+    "robustness": "Robustness",
+    "reading": "How to read this",
+    "reproduction": "Reproduction",
+}
+
+
+class ReportRequest(BaseModel):
+    """Which runs to show, and where.
+
+    Attributes:
+        runs: Run folders of `model eval`, `model finetune` and `attack run`, in the order to show them.
+        out: The page; its name ends in `.html`.
+        title: Of the page; made from the models' names where empty.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    runs: tuple[Path, ...] = Field(min_length=1)
+    out: Path
+    title: str = ""
+
+
+@dataclass(frozen=True)
+class ReportResult:
+    """The page that was written.
+
+    Attributes:
+        out: Where it is.
+        bytes: How large it is.
+        runs: The folders it shows.
+        sections: Its parts, in order.
+    """
+
+    out: Path
+    bytes: int
+    runs: tuple[Path, ...]
+    sections: tuple[str, ...]
+
+
+def write_report(request: ReportRequest, reporter: Reporter = SilentReporter()) -> ReportResult:
+    """Write one HTML page about the runs; it stands alone and needs no network.
+
+    It is a function of the run folders' files: the same runs give the same bytes.
+
+    Raises:
+        UsageError: `out` is not named `.html` or `.htm`, so it might be a run's own file.
+        InputError: A folder is no run or holds a malformed file, or `out` cannot be written.
+    """
+    if request.out.suffix.lower() not in (".html", ".htm"):
+        raise UsageError(f"{request.out}: the page is HTML", "Give --out a name that ends in .html.")
+    if request.out.is_dir():
+        raise InputError(f"{request.out} is a folder", "Give --out another name.")
+    runs = read_runs(request.runs)
+    images = [(run, *read_images(run)) for run in runs]
+    for run, _, remarks in images:
+        if run.summary is None:
+            reporter.warn(f"{run.folder}: not finished (status {run.manifest.status!r}); shown without figures")
+        for remark in remarks:
+            reporter.warn(f"{run.folder}: {remark}")
+    sections = _sections(runs, images)
+    text = _page(request.title or _title(runs), runs, sections)
+    try:
+        write_text_atomic(request.out, text)
+    except (FileExistsError, NotADirectoryError) as error:
+        raise InputError(f"{request.out}: its folder cannot be made: {error.strerror}") from error
+    return ReportResult(request.out, len(text.encode()), request.runs, tuple(sections))
+
+
+def _title(runs: Sequence[Run]) -> str:
+    found = models(runs)
+    return f"Report on {', '.join(found)}" if 0 < len(found) <= 3 else f"Report on {plural(len(runs), 'run')}"
+
+
+def _sections(runs: Sequence[Run], images: Sequence[tuple[Run, tuple[Image, ...], tuple[str, ...]]]) -> dict[str, Html]:
+    sections = {"summary": join([lead(runs), tiles(runs)])}
+    kinds = {run.kind for run in runs}
+    if "finetune" in kinds:
+        sections["training"] = training_section(runs)
+    if "eval" in kinds:
+        sections["evaluation"] = evaluation_section(runs)
+    if "attack" in kinds:
+        sections["robustness"] = robustness_section(runs, images)
+    sections["reading"] = _reading(runs)
+    sections["reproduction"] = reproduction_section(runs)
+    return sections
+
+
+def _reading(runs: Sequence[Run]) -> Html:
+    notes = [
+        "An interval of 95% is that of Wilson for a share of clips. It speaks of the choice of clips alone: not of"
+        " another training seed, nor of another data set."
+    ]
+    sizes = [run.summary.evaluated for run in runs if isinstance(run.summary, EvalSummary)]
+    attacks = [run.summary for run in runs if isinstance(run.summary, AttackSummary)]
+    sizes += [point.clips for attack in attacks for point in attack.curve]
+    if sizes and min(sizes) < _FEW:
+        notes.append(
+            f"Few clips: the least number behind a figure is {min(sizes)}. Two figures whose intervals overlap much are"
+            " not shown to differ, and the accuracy of a class with a handful of clips says little."
+        )
+    if attacks:
+        notes += [
+            "Robust accuracy is an upper bound. An attack that succeeds proves that a clip is not robust; an attack"
+            " that fails proves nothing, since a stronger one may succeed. Before trusting a high value, look for an"
+            " attack with more steps and restarts, and one that does not rely on the same gradients.",
+            "A curve should fall as the budget grows and should come near zero for a large one. Where it does not,"
+            " suspect the attack first.",
+            "Budgets and mean norms are in units of the pixel range and hold per clip: L∞ bounds the change of each"
+            " value, L2 that of the whole clip, so budgets of different norms are not comparable.",
+            "Clean accuracy in an attack run is that of the very clips and views that were attacked. It may differ"
+            " from the accuracy of an evaluation, which may average several views.",
+        ]
+    notes.append("Failed clips are in no accuracy: they are counted and listed apart.")
+    return tag("ul", *(tag("li", note) for note in notes))
+
+
+def _page(title: str, runs: Sequence[Run], sections: dict[str, Html]) -> str:
+    links = tag("ul", *(tag("li", tag("a", _TITLES[name], href=f"#{name}")) for name in sections))
+    created = sorted(run.manifest.created for run in runs if run.manifest.created)
+    span = (
+        "" if not created else f", created {created[0]}" + (f" to {created[-1]}" if created[-1] != created[0] else "")
+    )
+    parts = [
+        tag(
+            "section",
+            None if name == "summary" else tag("h2", _TITLES[name]),
+            content,
+            id=name,
+            aria_label=_TITLES[name],
+        )
+        for name, content in sections.items()
+    ]
+    style = resources.files("vidbench.report").joinpath("page.css").read_text(encoding="utf-8")
+    head = tag(
+        "head",
+        tag("meta", charset="utf-8"),
+        Html(f'<meta http-equiv="Content-Security-Policy" content="{_POLICY}">'),
+        tag("meta", name_="viewport", content="width=device-width, initial-scale=1"),
+        tag("title", title),
+        # stops browsers from asking a server for an icon
+        tag("link", rel="icon", href="data:,"),
+        tag("style", Html(style)),
+    )
+    body = tag(
+        "body",
+        tag(
+            "header",
+            tag("h1", title),
+            tag("p", f"{plural(len(runs), 'run')}{span}", class_="about"),
+            tag("nav", links, aria_label="Contents"),
+        ),
+        tag("main", *parts),
+        tag("footer", f"Made by vidbench {vidbench.__version__} from the files of the run folders alone."),
+    )
+    return f"<!doctype html>\n{tag('html', head, body, lang='en')}\n"

@@ -1,0 +1,268 @@
+"""The run folder: a manifest, append-only records, a summary; resumed or refused."""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import json
+import os
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from vidbench.errors import InputError, RunConflictError, disk_errors
+
+SCHEMA_VERSION = 1
+MANIFEST = "manifest.json"
+RECORDS = "clips.jsonl"
+SUMMARY = "summary.json"
+
+Json = dict[str, Any]
+
+
+def canonical(value: object) -> str:
+    """JSON text that is equal for equal values: sorted keys, no blanks."""
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+
+
+def content_hash(value: object) -> str:
+    """The sha256, in hex, of a JSON value's canonical text."""
+    return hashlib.sha256(canonical(value).encode()).hexdigest()
+
+
+def file_sha256(path: Path) -> str:
+    """The sha256 of a file's bytes, in hex."""
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def write_text_atomic(path: Path, text: str) -> None:
+    """Write `text` so that a reader sees the old file or the whole new one, never a part."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    with disk_errors(path):
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            temporary.write_text(text, encoding="utf-8")
+            temporary.replace(path)
+        finally:
+            temporary.unlink(missing_ok=True)
+
+
+def write_json_atomic(path: Path, value: object) -> None:
+    """Write a JSON document for people and programs, atomically."""
+    write_text_atomic(path, json.dumps(value, indent=2, ensure_ascii=False) + "\n")
+
+
+def read_json(path: Path) -> Json:
+    """Read a JSON object; anything else is an `InputError` that names the file."""
+    try:
+        value = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise InputError(f"{path}: no such file") from None
+    except (UnicodeDecodeError, json.JSONDecodeError) as error:
+        raise InputError(f"{path}: not JSON: {error}") from error
+    if not isinstance(value, dict):
+        raise InputError(f"{path}: expected a JSON object")
+    return value
+
+
+def default_run_dir(verb: str, model: str, settings: Mapping[str, object]) -> Path:
+    """`runs/<verb>-<model>-<8 hex digits of the settings>`: the same command finds its run again."""
+    name = "".join(c if c.isalnum() or c in "._-" else "-" for c in Path(model).name) or "model"
+    return Path("runs") / f"{verb}-{name}-{content_hash(dict(settings))[:8]}"
+
+
+def read_records(path: Path) -> tuple[list[Json], int]:
+    """All whole records of a JSON-lines file, and the number of bytes they take.
+
+    A torn last line, left by a kill or a full disk, is not counted: its item is simply not done.
+    """
+    if not path.exists():
+        return [], 0
+    data = path.read_bytes()
+    good = data.rfind(b"\n") + 1
+    records: list[Json] = []
+    for number, line in enumerate(data[:good].splitlines(), start=1):
+        try:
+            record = json.loads(line)
+        except (UnicodeDecodeError, json.JSONDecodeError) as error:
+            raise InputError(
+                f"{path}:{number}: not a record: {error}",
+                "The file was changed by something else. Delete that line to do its item again.",
+            ) from error
+        if not isinstance(record, dict) or "key" not in record:
+            raise InputError(f"{path}:{number}: a record needs a 'key'", "Delete that line.")
+        records.append(record)
+    return records, good
+
+
+@dataclass
+class RunDir:
+    """An open run: what is done, and where the rest is appended.
+
+    Attributes:
+        path: The folder.
+        manifest: What `manifest.json` holds.
+        records: The finished items by key; a later line of a key replaces an earlier one.
+        resumed: True where the folder already held this run.
+    """
+
+    path: Path
+    manifest: Json
+    records: dict[str, Json] = field(default_factory=dict)
+    resumed: bool = False
+    records_name: str = RECORDS
+
+    @classmethod
+    @contextmanager
+    def open(
+        cls,
+        path: Path,
+        *,
+        command: str,
+        request: Json,
+        settings: Json,
+        resolved: Json,
+        provenance: Json,
+        overwrite: bool = False,
+        records_name: str = RECORDS,
+        products: Sequence[str] = (),
+    ) -> Iterator[RunDir]:
+        """Create the run, or take up the one that the folder holds.
+
+        Args:
+            path: The folder, made when absent.
+            command: What made it, as "model eval".
+            request: All that was asked, for the record.
+            settings: The part of the request that decides the result; must equal the folder's.
+            resolved: What names stood for: hashes of weights and lists; must equal the folder's.
+            provenance: Versions, git, device: recorded, not compared.
+            overwrite: Remove the run of other settings that the folder holds.
+            records_name: The file of the records; one line per clip unless the run counts otherwise.
+            products: Patterns of what else the run writes into its folder; `overwrite` removes it too.
+
+        Raises:
+            RunConflictError: The folder holds a run of other settings, other files, or is in use.
+        """
+        with disk_errors(path):
+            path.mkdir(parents=True, exist_ok=True)
+        with _lock(path):
+            fresh = {
+                "schema_version": SCHEMA_VERSION,
+                "command": command,
+                "request": request,
+                "settings": settings,
+                "resolved": resolved,
+                "provenance": provenance,
+                "created": now(),
+                "status": "new",
+            }
+            run = cls._take(path, json.loads(json.dumps(fresh)), records_name, products if overwrite else None)
+            run._set_status("running")
+            try:
+                yield run
+            except KeyboardInterrupt:
+                run._set_status("interrupted")
+                raise
+            except BaseException:
+                run._set_status("failed")
+                raise
+            run._set_status("done")
+
+    @classmethod
+    def _take(cls, path: Path, fresh: Json, records_name: str, replace: Sequence[str] | None) -> RunDir:
+        manifest_path, records_path = path / MANIFEST, path / records_name
+        if manifest_path.exists():
+            held = read_json(manifest_path)
+            differences = _differences(held, fresh)
+            if not differences:
+                records, good = read_records(records_path)
+                if records_path.exists():
+                    os.truncate(records_path, good)
+                held["provenance"] = fresh["provenance"]
+                held["request"] = fresh["request"]
+                done = {record["key"]: record for record in records}
+                return cls(path, held, done, resumed=True, records_name=records_name)
+            if replace is None:
+                listing = "; ".join(differences)
+                raise RunConflictError(
+                    f"{path} holds a run of other settings: {listing}",
+                    "Give another --out, or --overwrite to replace that run.",
+                )
+            # the manifest goes last: a folder that is half emptied still says what it was
+            for pattern in (*replace, records_name, SUMMARY, MANIFEST):
+                for old in path.glob(pattern):
+                    old.unlink()
+        elif records_path.exists():
+            raise RunConflictError(
+                f"{path} holds {records_name} but no {MANIFEST}", "Give another --out, or remove that folder."
+            )
+        return cls(path, fresh, records_name=records_name)
+
+    def append(self, record: Json) -> None:
+        """Add one finished item; on disk as one whole line before this returns."""
+        line = (json.dumps(record, ensure_ascii=False) + "\n").encode()
+        target = self.path / self.records_name
+        with disk_errors(target), target.open("ab", buffering=0) as stream:
+            before = stream.tell()
+            try:
+                written = stream.write(line)
+                if written != len(line):
+                    # a short write is how a disk says that it is nearly full; the second try raises
+                    stream.write(line[written:])
+            except OSError:
+                os.truncate(target, before)
+                raise
+        self.records[record["key"]] = record
+
+    def finish(self, summary: Json) -> None:
+        """Write the summary: a function of the records and the manifest alone."""
+        write_json_atomic(self.path / SUMMARY, summary)
+
+    def note(self, **facts: object) -> None:
+        """Record facts that only the work brought to light, under `noted` in the manifest."""
+        self.manifest.setdefault("noted", {}).update(facts)
+        write_json_atomic(self.path / MANIFEST, self.manifest)
+
+    def _set_status(self, status: str) -> None:
+        self.manifest["status"] = status
+        self.manifest["updated"] = now()
+        write_json_atomic(self.path / MANIFEST, self.manifest)
+
+
+@contextmanager
+def _lock(path: Path) -> Iterator[None]:
+    with disk_errors(path), (path / ".lock").open("w") as stream:
+        try:
+            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise RunConflictError(
+                f"another process is working in {path}", "Wait for it, or give another --out."
+            ) from None
+        yield
+
+
+def _differences(held: Json, asked: Json) -> list[str]:
+    found = []
+    if held.get("schema_version") != asked["schema_version"]:
+        found.append(f"schema_version: {held.get('schema_version')} there, {asked['schema_version']} asked")
+    if held.get("command") != asked["command"]:
+        found.append(f"command: {held.get('command')} there, {asked['command']} asked")
+    for part in ("settings", "resolved"):
+        old, new = held.get(part, {}), asked[part]
+        for name in _ordered_union(old, new):
+            if old.get(name) != new.get(name):
+                found.append(f"{name}: {canonical(old.get(name))} there, {canonical(new.get(name))} asked")
+    return found
+
+
+def _ordered_union(first: Iterable[str], second: Iterable[str]) -> list[str]:
+    return list(dict.fromkeys([*first, *second]))
+
+
+def now() -> str:
+    """The present moment in UTC, ISO 8601, whole seconds."""
+    return datetime.now(UTC).isoformat(timespec="seconds")

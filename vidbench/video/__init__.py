@@ -1,0 +1,1 @@
+"""What a video is: decoding, sampling, transforming and encoding clips."""

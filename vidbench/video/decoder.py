@@ -1,0 +1,39 @@
+"""The catalogue of decoders: files to frames."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Protocol
+
+from vidbench.catalogue import Catalogue, Entry
+from vidbench.video.clip import Frames, VideoInfo
+
+Wanted = Callable[[VideoInfo], Iterable[int]]
+
+
+class Decoder(Protocol):
+    """Reads chosen frames of a video."""
+
+    def __call__(self, path: Path, wanted: Wanted) -> Frames:
+        """Decode `path` once and keep the frames that `wanted` names.
+
+        Args:
+            path: The file.
+            wanted: Gives frame indices in [0, info.frames) for a video's facts; called again when
+                decoding finds another number of frames than the container tells.
+
+        Raises:
+            VideoError: The file cannot be decoded; the message is the reason.
+        """
+
+
+def _pyav() -> Decoder:
+    from vidbench.video.pyav import decode
+
+    return decode
+
+
+DECODERS: Catalogue[Decoder] = Catalogue(
+    "decoder", (Entry("pyav", "PyAV with its own FFmpeg: H.264, HEVC, VP9, AV1", _pyav),), group="vidbench.decoders"
+)

@@ -1,0 +1,122 @@
+"""Decoding by PyAV: the one file that opens containers for reading."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import numpy as np
+from av.container import InputContainer
+from av.video.stream import VideoStream
+from numpy.typing import NDArray
+
+from vidbench.video.clip import Frames, VideoError, VideoInfo
+from vidbench.video.decoder import Wanted
+
+
+def probe(path: Path) -> VideoInfo:
+    """The facts of the first video stream, without decoding; frames are counted by their packets.
+
+    Raises:
+        VideoError: No such file, not a video, no video stream, or cut off.
+    """
+    with _open(path) as container:
+        return _info(path, container)
+
+
+def decode(path: Path, wanted: Wanted) -> Frames:
+    """Decode a video once and keep the frames that `wanted` names; see `Decoder`."""
+    with _open(path) as container:
+        info = _info(path, container)
+        indices = _checked(wanted(info), info)
+        kept, count = _decode_pass(container, info, set(indices))
+    if count != info.frames:
+        # edit lists and hidden frames make packets and frames differ; decoding is what counts
+        if count == 0:
+            raise VideoError(f"no frame of {info.frames} could be decoded")
+        info = VideoInfo(info.path, info.codec, info.width, info.height, info.fps, count)
+        again = _checked(wanted(info), info)
+        if again != indices:
+            indices = again
+            with _open(path) as container:
+                kept, _ = _decode_pass(container, info, set(indices))
+    return Frames(info, indices, np.stack([kept[index] for index in indices]))
+
+
+def _checked(indices: object, info: VideoInfo) -> tuple[int, ...]:
+    chosen = tuple(sorted(set(indices)))  # type: ignore[call-overload]
+    if not chosen or chosen[0] < 0 or chosen[-1] >= info.frames:
+        raise ValueError(f"indices must lie in [0, {info.frames}), got {chosen[:1]} to {chosen[-1:]}")
+    return chosen
+
+
+def _open(path: Path) -> InputContainer:
+    if not path.is_file():
+        raise VideoError("no such file")
+    if path.stat().st_size == 0:
+        raise VideoError("empty file (zero bytes)")
+    try:
+        return av.open(str(path), mode="r")
+    except (av.error.FFmpegError, OSError, ValueError) as error:
+        raise VideoError(f"not a readable video: {_reason(error)}") from error
+
+
+def _info(path: Path, container: InputContainer) -> VideoInfo:
+    stream = _stream(container)
+    packets = 0
+    try:
+        for packet in container.demux(stream):
+            # a packet without bytes is the flush at the end
+            packets += packet.size > 0
+        container.seek(0)
+    except av.error.FFmpegError as error:
+        raise VideoError(f"cut off or damaged: {_reason(error)}") from error
+    if packets == 0:
+        raise VideoError("a video stream without frames")
+    if stream.frames > packets:
+        raise VideoError(f"cut off: {packets} of {stream.frames} frames are there")
+    rate = stream.average_rate or stream.guessed_rate or stream.base_rate
+    if not rate or rate <= 0:
+        raise VideoError("no frame rate")
+    context = stream.codec_context
+    return VideoInfo(path, context.name, context.width, context.height, Fraction(rate), packets)
+
+
+def _stream(container: InputContainer) -> VideoStream:
+    for stream in container.streams.video:
+        # cover art is a "video" of one attached picture
+        if not stream.disposition & av.stream.Disposition.attached_pic:
+            if stream.codec_context is None:
+                raise VideoError("no decoder for its codec")
+            stream.thread_type = "AUTO"
+            return stream
+    raise VideoError("no video stream")
+
+
+def _decode_pass(
+    container: InputContainer, info: VideoInfo, wanted: set[int]
+) -> tuple[dict[int, NDArray[np.uint8]], int]:
+    """The wanted frames and the number of frames that there are."""
+    kept: dict[int, NDArray[np.uint8]] = {}
+    count = 0
+    shape: tuple[int, ...] | None = None
+    try:
+        for frame in container.decode(_stream(container)):
+            if frame.is_corrupt:
+                raise VideoError(f"frame {count} is damaged")
+            if count in wanted:
+                image: NDArray[np.uint8] = np.asarray(frame.to_ndarray(format="rgb24"), dtype=np.uint8)
+                shape = shape or image.shape
+                if image.shape != shape:
+                    raise VideoError(f"the frame size changes at frame {count}")
+                kept[count] = image
+            count += 1
+    except (av.error.FFmpegError, OSError) as error:
+        raise VideoError(f"decoding stops after {count} of {info.frames} frames: {_reason(error)}") from error
+    return kept, count
+
+
+def _reason(error: BaseException) -> str:
+    text = getattr(error, "strerror", None) or str(error)
+    return str(text).splitlines()[0] if text else type(error).__name__
