@@ -37,6 +37,16 @@ class VidbenchError(Exception):
     def __str__(self) -> str:
         return f"{self.message}\n{self.remedy}" if self.remedy else self.message
 
+    def __reduce__(self) -> tuple[object, ...]:
+        # some kinds build their message from other arguments; workers send errors to their parent
+        return _restored, (type(self), self.message, self.remedy)
+
+
+def _restored(kind: type[VidbenchError], message: str, remedy: str) -> VidbenchError:
+    error = kind.__new__(kind)
+    VidbenchError.__init__(error, message, remedy)
+    return error
+
 
 class UsageError(VidbenchError):
     """Options that contradict each other or lie outside their range."""

@@ -2,25 +2,22 @@
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import json
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 from vidbench.errors import InputError, RunConflictError, disk_errors
+from vidbench.records import Json, Records, lock_file
 
 SCHEMA_VERSION = 1
 MANIFEST = "manifest.json"
 RECORDS = "clips.jsonl"
 SUMMARY = "summary.json"
-
-Json = dict[str, Any]
 
 
 def canonical(value: object) -> str:
@@ -75,30 +72,6 @@ def default_run_dir(verb: str, model: str, settings: Mapping[str, object]) -> Pa
     return Path("runs") / f"{verb}-{name}-{content_hash(dict(settings))[:8]}"
 
 
-def read_records(path: Path) -> tuple[list[Json], int]:
-    """All whole records of a JSON-lines file, and the number of bytes they take.
-
-    A torn last line, left by a kill or a full disk, is not counted: its item is simply not done.
-    """
-    if not path.exists():
-        return [], 0
-    data = path.read_bytes()
-    good = data.rfind(b"\n") + 1
-    records: list[Json] = []
-    for number, line in enumerate(data[:good].splitlines(), start=1):
-        try:
-            record = json.loads(line)
-        except (UnicodeDecodeError, json.JSONDecodeError) as error:
-            raise InputError(
-                f"{path}:{number}: not a record: {error}",
-                "The file was changed by something else. Delete that line to do its item again.",
-            ) from error
-        if not isinstance(record, dict) or "key" not in record:
-            raise InputError(f"{path}:{number}: a record needs a 'key'", "Delete that line.")
-        records.append(record)
-    return records, good
-
-
 @dataclass
 class RunDir:
     """An open run: what is done, and where the rest is appended.
@@ -106,15 +79,19 @@ class RunDir:
     Attributes:
         path: The folder.
         manifest: What `manifest.json` holds.
-        records: The finished items by key; a later line of a key replaces an earlier one.
+        store: The file of the finished items.
         resumed: True where the folder already held this run.
     """
 
     path: Path
     manifest: Json
-    records: dict[str, Json] = field(default_factory=dict)
+    store: Records
     resumed: bool = False
-    records_name: str = RECORDS
+
+    @property
+    def records(self) -> dict[str, Json]:
+        """The finished items by key; a later line of a key replaces an earlier one."""
+        return self.store.by_key
 
     @classmethod
     @contextmanager
@@ -149,7 +126,7 @@ class RunDir:
         """
         with disk_errors(path):
             path.mkdir(parents=True, exist_ok=True)
-        with _lock(path):
+        with lock_file(path / ".lock", f"another process is working in {path}"):
             fresh = {
                 "schema_version": SCHEMA_VERSION,
                 "command": command,
@@ -177,15 +154,11 @@ class RunDir:
         manifest_path, records_path = path / MANIFEST, path / records_name
         if manifest_path.exists():
             held = read_json(manifest_path)
-            differences = _differences(held, fresh)
+            differences = differing(held, fresh, ("settings", "resolved"))
             if not differences:
-                records, good = read_records(records_path)
-                if records_path.exists():
-                    os.truncate(records_path, good)
                 held["provenance"] = fresh["provenance"]
                 held["request"] = fresh["request"]
-                done = {record["key"]: record for record in records}
-                return cls(path, held, done, resumed=True, records_name=records_name)
+                return cls(path, held, Records.take(records_path), resumed=True)
             if replace is None:
                 listing = "; ".join(differences)
                 raise RunConflictError(
@@ -200,23 +173,11 @@ class RunDir:
             raise RunConflictError(
                 f"{path} holds {records_name} but no {MANIFEST}", "Give another --out, or remove that folder."
             )
-        return cls(path, fresh, records_name=records_name)
+        return cls(path, fresh, Records(records_path))
 
     def append(self, record: Json) -> None:
         """Add one finished item; on disk as one whole line before this returns."""
-        line = (json.dumps(record, ensure_ascii=False) + "\n").encode()
-        target = self.path / self.records_name
-        with disk_errors(target), target.open("ab", buffering=0) as stream:
-            before = stream.tell()
-            try:
-                written = stream.write(line)
-                if written != len(line):
-                    # a short write is how a disk says that it is nearly full; the second try raises
-                    stream.write(line[written:])
-            except OSError:
-                os.truncate(target, before)
-                raise
-        self.records[record["key"]] = record
+        self.store.append(record)
 
     def finish(self, summary: Json) -> None:
         """Write the summary: a function of the records and the manifest alone."""
@@ -233,25 +194,14 @@ class RunDir:
         write_json_atomic(self.path / MANIFEST, self.manifest)
 
 
-@contextmanager
-def _lock(path: Path) -> Iterator[None]:
-    with disk_errors(path), (path / ".lock").open("w") as stream:
-        try:
-            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise RunConflictError(
-                f"another process is working in {path}", "Wait for it, or give another --out."
-            ) from None
-        yield
-
-
-def _differences(held: Json, asked: Json) -> list[str]:
+def differing(held: Json, asked: Json, parts: Iterable[str]) -> list[str]:
+    """What differs between two manifests, in words: schema version, command, and the values in `parts`."""
     found = []
     if held.get("schema_version") != asked["schema_version"]:
         found.append(f"schema_version: {held.get('schema_version')} there, {asked['schema_version']} asked")
     if held.get("command") != asked["command"]:
         found.append(f"command: {held.get('command')} there, {asked['command']} asked")
-    for part in ("settings", "resolved"):
+    for part in parts:
         old, new = held.get(part, {}), asked[part]
         for name in _ordered_union(old, new):
             if old.get(name) != new.get(name):

@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from vidbench.errors import InputError, MissingError, RunConflictError
-from vidbench.runs import RunDir, default_run_dir, read_records, write_json_atomic
+from vidbench.records import read_records
+from vidbench.runs import RunDir, default_run_dir, write_json_atomic
 
 
 def opened(path: Path, settings: dict | None = None, resolved: dict | None = None, **more):

@@ -19,6 +19,7 @@ JsonOpt = Annotated[bool, typer.Option("--json", help="Print the result as JSON 
 SeedOpt = Annotated[int, typer.Option("--seed", help="Seed of everything that is random.")]
 DeviceOpt = Annotated[str, typer.Option("--device", metavar="auto|cpu|cuda:N|mps", help="Where the network runs.")]
 WorkersOpt = Annotated[int, typer.Option("--workers", min=0, help="Threads that decode; 0 takes one per core.")]
+JobsOpt = Annotated[int, typer.Option("--jobs", "-j", min=0, help="Processes; 0 takes one per core.")]
 LimitOpt = Annotated[int | None, typer.Option("--limit", min=1, help="Take the first N items only.")]
 OverwriteOpt = Annotated[bool, typer.Option("--overwrite", help="Replace a run of other settings in the run folder.")]
 DryRunOpt = Annotated[bool, typer.Option("--dry-run", help="Say what would be done, and do nothing.")]

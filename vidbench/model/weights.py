@@ -13,8 +13,8 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from vidbench.cache import weights_dir
 from vidbench.errors import InputError, MissingError, NetworkError, UsageError, disk_errors
-from vidbench.model.transfer import FileKind, Received, download, locked, put_in_place, record_path, sniff
 from vidbench.model.zoo import MODELS, ModelCard, Published
+from vidbench.net.transfer import FileKind, Received, download, locked, put_in_place, record_path, sniff
 from vidbench.progress import Reporter, SilentReporter
 from vidbench.runs import file_sha256, read_json
 
