@@ -24,7 +24,7 @@ REQUIRED = set(os.environ.get("VIDBENCH_REQUIRE", "").replace(",", " ").split())
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
     """Skip what this machine cannot run, or fail where the machine was promised to run it."""
-    for marker, there in (("cuda", _has_cuda), ("chromium", _has_chromium)):
+    for marker, there in (("cuda", _has_cuda), ("chromium", _has_chromium), ("ffmpeg", _has_ffmpeg)):
         if item.get_closest_marker(f"needs_{marker}") and not there():
             if marker in REQUIRED:
                 pytest.fail(f"VIDBENCH_REQUIRE names {marker}, and it is not here")
@@ -39,6 +39,10 @@ def _has_cuda() -> bool:
 
 def _has_chromium() -> bool:
     return any(shutil.which(name) for name in ("chromium", "chromium-browser", "google-chrome"))
+
+
+def _has_ffmpeg() -> bool:
+    return shutil.which("ffmpeg") is not None
 
 
 @pytest.fixture(autouse=True)
