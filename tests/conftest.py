@@ -1,11 +1,14 @@
 """What all tests share: no real home or cache, capabilities that CI may require, small videos."""
 
+import importlib.util
 import os
 import shutil
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Iterator
 from fractions import Fraction
 from pathlib import Path
-from typing import TYPE_CHECKING
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
@@ -53,6 +56,7 @@ def _own_cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.Mon
     monkeypatch.setenv("TORCH_HOME", str(folder / "torch"))
     monkeypatch.delenv("VIDBENCH_OFFLINE", raising=False)
     monkeypatch.delenv("VIDBENCH_MIRROR", raising=False)
+    monkeypatch.delenv("VIDBENCH_DATA_MIRROR", raising=False)
 
 
 MakeVideo = Callable[..., Path]
@@ -118,3 +122,26 @@ def net() -> "nn.Module":
     weights = np.load(Path(__file__).parent / "parity" / "attacks" / "model.npz")
     layers.load_state_dict({key: torch.from_numpy(value) for key, value in weights.items()})
     return layers.eval().requires_grad_(False)
+
+
+def _beside(name: str) -> ModuleType:
+    """A module of this folder, which is no package."""
+    key = f"vidbench_tests_{name}"
+    if key not in sys.modules:
+        spec = importlib.util.spec_from_file_location(key, Path(__file__).with_name(f"{name}.py"))
+        assert spec is not None
+        assert spec.loader is not None
+        sys.modules[key] = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(sys.modules[key])
+    return sys.modules[key]
+
+
+@pytest.fixture
+def web(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+    """A `Web` of `tests/server.py`: a local server that misbehaves as told; no proxy stands before it."""
+    for name in ("http_proxy", "https_proxy", "all_proxy", "no_proxy"):
+        monkeypatch.delenv(name, raising=False)
+        monkeypatch.delenv(name.upper(), raising=False)
+    server = _beside("server").Web()
+    yield server
+    server.close()

@@ -96,6 +96,13 @@ class Ledger:
                 raise
             ledger._status("done")
 
+    @classmethod
+    def peek(cls, folder: Path, job: str) -> Ledger:
+        """What a job has done so far, for reading alone; without a lock, and nothing is made."""
+        store = Records(folder / FOLDER / f"{job}.jsonl")
+        store.by_key = {record["key"]: record for record in read_records(store.path)[0]}
+        return cls(folder, job, {}, store)
+
     @property
     def records(self) -> dict[str, Json]:
         """The last record of each key."""

@@ -13,6 +13,9 @@ class Task(Protocol):
     def advance(self, amount: float = 1, note: str = "") -> None:
         """Count `amount` units as done; `note` is a short figure to show beside the bar."""
 
+    def skip(self, amount: float, note: str = "") -> None:
+        """Count `amount` units as done before; they have no part in the rate and the time left."""
+
 
 class Reporter(Protocol):
     """Where a service sends progress and remarks; never results."""
@@ -29,6 +32,9 @@ class Reporter(Protocol):
 
 class _SilentTask:
     def advance(self, amount: float = 1, note: str = "") -> None:
+        return None
+
+    def skip(self, amount: float, note: str = "") -> None:
         return None
 
 

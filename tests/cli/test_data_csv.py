@@ -151,3 +151,74 @@ def test_synthetic_renders_videos_with_lists(folder: Path, capsys: pytest.Captur
         assert all(item.path.stat().st_size > 0 for item in clips.items)
     assert main(arguments[:-1]) == 0
     assert "demo" in capsys.readouterr().out
+
+
+def test_annotations_as_annotations(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (folder / "validate.csv").write_text(
+        "label,youtube_id,time_start,time_end,split\n"
+        "playing cards,02K4QYwUR6k,112,122,validate\nzumba,-aaaaaaaaaa,1,11,validate\n"
+    )
+    (folder / "val/playing_cards").mkdir(parents=True)
+    (folder / "val/playing_cards/02K4QYwUR6k_000112_000122.mp4").touch()
+    assert main(["data", "csv", "validate.csv"]) == 3
+    assert capsys.readouterr().err.splitlines()[-1] == "  The file looks like one of another kind: --kind kinetics"
+    assert main(["data", "csv", "--kind", "kinetics", "validate.csv"]) == 2
+    assert "--kind kinetics needs --videos" in capsys.readouterr().err
+    assert main(["data", "csv", "--kind", "kinetics", "validate.csv", "--videos", "val"]) == 0
+    out, err = capsys.readouterr()
+    assert out == (
+        "val: videos of 1 classes of kinetics400\n"
+        "wrote val.csv: 1 of 2 annotated, 1 missing\n"
+        "wrote val.missing.csv: the other 1\n"
+    )
+    assert "warning: 1 of 2 clips of val.csv are not there, see val.missing.csv" in err
+    assert (folder / "val.csv").read_text() == "./val/playing_cards/02K4QYwUR6k_000112_000122.mp4 222\n"
+    assert main(["-q", "data", "csv", "val.csv", "--no-shuffle"]) == 0
+    assert (folder / "test_256.csv").read_text() == "../val_256/playing_cards/02K4QYwUR6k_000112_000122.mp4 222\n"
+
+
+def test_charades_and_something(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (folder / "Charades_v1_train.csv").write_text("id,actions\n46GP8,c092 0.00 0.05\n")
+    (folder / "ss-train.json").write_text('[{"id": "1", "template": "Closing [something]"}]')
+    for name in ("rgb/46GP8/46GP8-000001.jpg", "rgb/46GP8/46GP8-000002.jpg", "frames/1/1_000001.jpg", "webm/1.webm"):
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).touch()
+    command = ["-q", "data", "csv", "--json", "--kind"]
+    assert main([*command, "charades", "Charades_v1_train.csv", "--frames", "rgb"]) == 0
+    result = json.loads(capsys.readouterr().out)
+    assert (result["path"], result["frames"], result["missing"]) == ("train.csv", 2, 0)
+    assert (folder / "train.csv").read_text().splitlines()[1:] == [
+        '46GP8 0 0 46GP8/46GP8-000001.jpg "92"', '46GP8 0 1 46GP8/46GP8-000002.jpg "92"',
+    ]  # fmt: skip
+    assert main([*command, "something", "ss-train.json", "--frames", "frames", "--out-dir", "a"]) == 0
+    assert sorted(path.name for path in (folder / "a").iterdir()) == [
+        "something-something-v2-labels.json", "something-something-v2-train.json", "train.csv", "train.missing.json",
+    ]  # fmt: skip
+    assert main([*command, "something", "ss-train.json", "--videos", "webm", "--out-dir", "b"]) == 0
+    assert (folder / "b/train.csv").read_text() == "./webm/1.webm 5\n"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "part"),
+    [
+        (["vallist.txt", "--videos", "."], "--videos belongs to --kind kinetics or something"),
+        (["vallist.txt", "--frames", "."], "--frames belongs to --kind charades or something"),
+        (["x.csv", "--kind", "kinetics", "--videos", ".", "--seed", "1"], "--seed belongs to --kind list"),
+        (["x.csv", "--kind", "kinetics", "--videos", ".", "--no-shuffle"], "--no-shuffle belongs to --kind list"),
+        (["x.csv", "--kind", "charades", "--frames", ".", "--from", "x"], "--from belongs to --kind list"),
+        (["x.csv", "--kind", "charades"], "--kind charades needs --frames"),
+        (["x.csv", "--kind", "charades", "--frames", ".", "--fps", "fast"], "--fps"),
+        (["x.csv", "--kind", "charades", "--frames", ".", "--fps", "0"], "--fps"),
+        (["x.json", "--kind", "something"], "either --videos or --frames is needed"),
+        (["vallist.txt", "vallist.txt"], "--kind list takes one file, not 2"),
+        (["vallist.txt", "--kind", "other"], "--kind"),
+    ],
+)
+def test_options_belong_to_kinds(
+    arguments: list[str], part: str, folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["data", "csv", *arguments]) == 2
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert part in err
+    assert [path.name for path in folder.iterdir()] == ["vallist.txt"]

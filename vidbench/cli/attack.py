@@ -106,7 +106,7 @@ def run(
     values["attack_settings"] = _settings(set_, steps=steps, step=step, restarts=restarts, random_start=random_start)
     result = run_attack(ask(AttackRequest, values), console.reporter())
     console.show(result, json, _show)
-    console.end(result.summary["failed"], result.out)
+    console.end(result.summary["failed"], result.out / "summary.json")
 
 
 def _settings(pairs: list[str] | None, **named: object) -> dict[str, str]:
@@ -144,4 +144,5 @@ def _show(result: AttackResult) -> None:
         row += [console.share(point["target_rate"])] if found["targeted"] else []
         rows.append(row)
     console.table(columns, rows)
+    console.out(f"coverage: {found['evaluated']} evaluated / {found['listed']} listed")
     console.out(f"run: {result.out}")

@@ -15,3 +15,10 @@ def complete_attack(incomplete: str) -> list[str]:
     from vidbench.attack.names import ATTACK_NAMES
 
     return [name for name in ATTACK_NAMES if name.startswith(incomplete)]
+
+
+def complete_sources(incomplete: str) -> list[str]:
+    """Names of the public sources."""
+    from vidbench.data.sources import SOURCES
+
+    return [name for name in SOURCES.names() if name.startswith(incomplete)]

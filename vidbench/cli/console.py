@@ -116,10 +116,10 @@ def _stdout() -> Console:
 
 
 def end(failed: int, where: Path) -> None:
-    """End a finished command: with exit code 6 and where to look when items of it failed."""
+    """End a finished command: with exit code 6 and the file that has the reasons when items of it failed."""
     if failed:
         items = "item" if failed == 1 else "items"
-        raise FindingsError(f"finished, but {failed} {items} failed", f"The reasons are in {where / 'summary.json'}.")
+        raise FindingsError(f"finished, but {failed} {items} failed", f"The reasons are in {where}.")
 
 
 def error(failure: VidbenchError) -> None:
@@ -193,6 +193,11 @@ class _Bar:
         self._note = note or self._note
         self._progress.update(self._id, advance=amount, rate=f"{rate:.3g} {self._unit}/s", note=self._note)
 
+    def skip(self, amount: float, note: str = "") -> None:
+        self._note = note or self._note
+        completed = self._progress.tasks[self._id].completed + amount
+        self._progress.reset(self._id, completed=completed, rate="", note=self._note)
+
 
 class LineReporter:
     """Plain lines on stderr: at the start, now and then, and at the end of a task."""
@@ -220,8 +225,13 @@ class _Lines:
     def __init__(self, title: str, total: float | None, unit: str, every_s: float) -> None:
         self._title, self._total, self._unit, self._every_s = title, total, unit, every_s
         self._started = self._spoke = time.monotonic()
-        self._done = 0.0
+        self._done = self._before = 0.0
         self._note = ""
+
+    def skip(self, amount: float, note: str = "") -> None:
+        self._done += amount
+        self._before += amount
+        self._note = note or self._note
 
     def advance(self, amount: float = 1, note: str = "") -> None:
         self._done += amount
@@ -235,12 +245,13 @@ class _Lines:
 
     def _say(self) -> None:
         seconds = max(time.monotonic() - self._started, 1e-9)
-        rate = self._done / seconds
+        rate = (self._done - self._before) / seconds
         of = f"/{self._total:g}" if self._total is not None else ""
         left = (
             f", {(self._total - self._done) / rate:.0f} s left"
-            if self._total is not None and 0 < self._done < self._total
+            if self._total is not None and rate > 0 and self._done < self._total
             else f", {seconds:.1f} s"
         )
         note = f" ({self._note})" if self._note else ""
-        print(f"{self._title}: {self._done:g}{of} {self._unit}, {rate:.3g}/s{left}{note}", file=sys.stderr, flush=True)
+        speed = f", {rate:.3g}/s" if rate > 0 else ""
+        print(f"{self._title}: {self._done:g}{of} {self._unit}{speed}{left}{note}", file=sys.stderr, flush=True)

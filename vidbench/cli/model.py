@@ -123,7 +123,7 @@ def eval_(
 
     result = evaluate(ask(EvaluateRequest, values), console.reporter())
     console.show(result, json, _show_eval)
-    console.end(result.summary["failed"], result.out)
+    console.end(result.summary["failed"], result.out / "summary.json")
 
 
 def _show_eval(result: EvaluateResult) -> None:
@@ -144,6 +144,7 @@ def _show_eval(result: EvaluateResult) -> None:
             )
         ],
     )
+    console.out(f"coverage: {found['evaluated']} evaluated / {found['listed']} listed")
     console.out(f"run: {result.out}")
 
 
@@ -192,7 +193,7 @@ def finetune(
 
     result = train(ask(FinetuneRequest, values), console.reporter())
     console.show(result, json, _show_finetune)
-    console.end(result.summary["failed"], result.out)
+    console.end(result.summary["failed"], result.out / "summary.json")
 
 
 def _show_finetune(result: FinetuneResult) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from types import MappingProxyType
 from typing import TypeVar
 
 from pydantic import BaseModel, ValidationError
@@ -25,8 +26,8 @@ def weights_at_hand(model: str, weights: str, pull: bool) -> None:
         require(MODELS.get(model))
 
 
-def ask(kind: type[M], options: Mapping[str, object]) -> M:
-    """A request from the options that it has fields for.
+def ask(kind: type[M], options: Mapping[str, object], spelled: Mapping[str, str] = MappingProxyType({})) -> M:
+    """A request from the options that it has fields for; `spelled` are fields whose options have other names.
 
     Raises:
         UsageError: A value outside its range; the message names the option.
@@ -38,5 +39,6 @@ def ask(kind: type[M], options: Mapping[str, object]) -> M:
         return kind.model_validate(given)
     except ValidationError as error:
         first = error.errors()[0]
-        option = "--" + str(first["loc"][0]).replace("_", "-")
+        field = str(first["loc"][0])
+        option = spelled.get(field, "--" + field.replace("_", "-"))
         raise UsageError(f"{option} {first['input']!r}: {first['msg']}") from error

@@ -10,12 +10,15 @@ from pathlib import Path
 
 from vidbench.errors import InputError, UsageError
 from vidbench.formats.kinetics import ListLine, decode_list, line_errors, read_list_bytes
+from vidbench.formats.manifest import Manifest, decode_manifest, is_manifest
 from vidbench.runs import content_hash
+from vidbench.video.clip import VideoError
 
 BY_OPTION = "--root"
 BY_LIST = "list folder"
 BY_WORKING = "working folder"
 ABSOLUTE = "absolute"
+BY_MANIFEST = "manifest"
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +32,7 @@ class ClipItem:
         line: The line in the list, from 1.
         key: 16 hex digits that name the item in a run: the start of the sha256 of (name, label, span).
             The same line has the same key in every list and under every root.
+        bytes: The file's size where a manifest tells it.
     """
 
     name: str
@@ -36,19 +40,37 @@ class ClipItem:
     label: int
     line: int
     key: str
+    bytes: int | None = None
+
+    def file(self) -> Path:
+        """The path, to be opened now.
+
+        Raises:
+            VideoError: The file is not of the size that the manifest tells, so it is not the one that was checked.
+        """
+        if self.bytes is not None:
+            try:
+                size = self.path.stat().st_size
+            except OSError:
+                raise VideoError("no such file") from None
+            if size != self.bytes:
+                raise VideoError(f"changed since the manifest: {size} bytes, {self.bytes} when it was checked")
+        return self.path
 
 
 @dataclass(frozen=True)
 class ClipList:
-    """The videos of a list.
+    """The videos of a list, or the usable ones of a manifest.
 
     Attributes:
-        source: The list file.
+        source: The list or manifest file.
         root: The folder that relative paths start from, absolute.
-        root_rule: Why that one: "--root", "list folder", "working folder", or "absolute" where the
-            list has no relative path and no root is needed.
+        root_rule: Why that one: "--root", "list folder", "working folder", "manifest", or "absolute" where
+            the list has no relative path and no root is needed.
         items: The videos in the list's order.
-        sha256: Of the list file's bytes, in hex.
+        sha256: Of the source file's bytes, in hex.
+        listed: Videos that the source lists, whatever the limit, and for a manifest whatever their class: a result
+            over fewer says so.
     """
 
     source: Path
@@ -56,37 +78,109 @@ class ClipList:
     root_rule: str
     items: tuple[ClipItem, ...]
     sha256: str
+    listed: int
+
+
+@dataclass(frozen=True)
+class Listed:
+    """The lines of a list and where their files are, whether they are there or not.
+
+    Attributes:
+        root: The folder that relative paths start from, absolute.
+        root_rule: Why that one, as in `ClipList`.
+        rows: The lines.
+        paths: Where each one's file is, absolute.
+        sha256: Of the list file's bytes, in hex.
+    """
+
+    root: Path
+    root_rule: str
+    rows: tuple[ListLine, ...]
+    paths: tuple[str, ...]
+    sha256: str
 
 
 def read_clips(source: Path, root: Path | None = None, limit: int | None = None) -> ClipList:
-    """Read a list of videos and find the folder that its relative paths start from.
+    """Read a list of videos, or a manifest, and find the folder that its relative paths start from.
 
-    That folder is `root` where given. Otherwise it is the list's folder or the working folder, whichever
+    A manifest (see `vidbench.formats.manifest`) gives its usable rows that have a label, and its own root. For a list,
+    that folder is `root` where given. Otherwise it is the list's folder or the working folder, whichever
     holds a file of the list; one folder serves the whole list, whatever the limit. If both hold files of
     the list, and not the same ones, neither is taken. A root is found with the first file that is there, so
     a file that is missing further on is not noticed here: it is a failed clip, told when it is opened.
 
     Args:
-        source: The list, lines of `path label`.
+        source: The list, lines of `path label`, or the manifest.
         root: The folder of relative paths.
         limit: Take the first so many videos only, 1 or more.
 
     Raises:
-        InputError: The list cannot be read, names a video twice, fits two roots, or no file of it exists.
+        InputError: The list cannot be read, names a video twice, fits two roots, or no file of it exists; or the
+            manifest has no usable video with a label.
         UsageError: `limit` is below 1.
     """
     if limit is not None and limit < 1:
         raise UsageError(f"--limit {limit} takes no video", "Give a limit of 1 or more.")
     data = read_list_bytes(source)
-    rows = decode_list(data, source)
-    place, rule = _find_root(source, root, rows)
-    paths = [place.locate(row.path) for row in rows]
-    _refuse_repeats(source, rows, paths)
+    if is_manifest(data, source.name):
+        return _frozen_clips(source, data, root, limit)
+    found = read_listed(source, root, data)
+    _refuse_repeats(source, found.rows, found.paths)
     items = tuple(
         ClipItem(row.path, Path(path), row.label, row.line, clip_key(row.path, row.label))
-        for row, path in zip(rows[:limit], paths[:limit], strict=True)
+        for row, path in zip(found.rows[:limit], found.paths[:limit], strict=True)
     )
-    return ClipList(source, Path(place.folder), rule, items, hashlib.sha256(data).hexdigest())
+    return ClipList(source, found.root, found.root_rule, items, found.sha256, len(found.rows))
+
+
+def read_listed(source: Path, root: Path | None = None, data: bytes | None = None) -> Listed:
+    """Read a list of videos with its faults: a video may be listed twice, and files may be missing.
+
+    Args:
+        source: The list.
+        root: The folder of relative paths; None finds it as `read_clips` does.
+        data: The list's bytes, where they were read before.
+
+    Raises:
+        InputError: The list cannot be read, fits two roots, or no file of it exists.
+    """
+    data = read_list_bytes(source) if data is None else data
+    rows = decode_list(data, source)
+    place, rule = _find_root(source, root, rows)
+    paths = tuple(place.locate(row.path) for row in rows)
+    return Listed(Path(place.folder), rule, rows, paths, hashlib.sha256(data).hexdigest())
+
+
+def manifest_paths(manifest: Manifest, source: Path, root: Path | None = None) -> tuple[Path, tuple[str, ...]]:
+    """The root of a manifest's relative paths, absolute, and where each row's file is.
+
+    Raises:
+        InputError: There is no such folder.
+    """
+    folder = root or manifest.base(source)
+    if not folder.is_dir() and not all(row.path.startswith("/") for row in manifest.rows):
+        told = f"--root {root}" if root else f"{source}:1: root {manifest.root}"
+        raise InputError(f"{told}: no such folder", "Give the folder that the manifest's paths start from: --root DIR.")
+    place = _Root(folder)
+    return Path(place.folder), tuple(place.locate(row.path) for row in manifest.rows)
+
+
+def _frozen_clips(source: Path, data: bytes, root: Path | None, limit: int | None) -> ClipList:
+    manifest = decode_manifest(data, source)
+    folder, paths = manifest_paths(manifest, source, root)
+    items = tuple(
+        ClipItem(row.path, Path(path), row.label, row.line, clip_key(row.path, row.label), row.bytes)
+        for row, path in zip(manifest.rows, paths, strict=True)
+        if row.usable and row.label is not None
+    )
+    if not items:
+        raise InputError(
+            f"{source}: no usable video with a label among {len(manifest.rows)}",
+            "A manifest of a folder has no labels: check a list of `path label`.",
+        )
+    rule = BY_OPTION if root is not None else BY_MANIFEST
+    digest = hashlib.sha256(data).hexdigest()
+    return ClipList(source, folder, rule, items[:limit], digest, len(manifest.rows))
 
 
 def clip_key(name: str, label: int, span: tuple[float, float] | None = None) -> str:

@@ -71,7 +71,7 @@ def work_off(
     waiting = {item.key for item in left}
     counts = count_reasons(ledger.records[item.key] for item in items if item.key not in waiting)
     with reporter.task(title, len(items), unit) as task:
-        task.advance(len(items) - len(left), tell_counts(counts))
+        task.skip(len(items) - len(left), tell_counts(counts))
         with closing(each(function, left, min(jobs or default_jobs(), max(len(left), 1)), timeout_s)) as results:
             for item, result in results:
                 if isinstance(result, Lost):

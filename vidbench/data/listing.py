@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
+from vidbench.data.jobs import PART
+from vidbench.data.source_kind import LIST, read_as
 from vidbench.errors import InputError, UsageError, disk_errors
 from vidbench.formats.kinetics import ListLine, dump_list, load_list, path_problem
 from vidbench.progress import Reporter, SilentReporter
@@ -84,7 +86,8 @@ def build_csv(request: BuildCsvRequest, reporter: Reporter | None = None) -> Bui
     """
     reporter = reporter or SilentReporter()
     _check(request)
-    rows = load_list(request.list)
+    with read_as(request.list, LIST):
+        rows = load_list(request.list)
     if request.shuffle:
         rows = tuple(rows[index] for index in np.random.RandomState(request.seed).permutation(len(rows)))
     raw = [ListLine(_prefixed(row.path, request.prefix), row.label, row.line) for row in rows]
@@ -96,9 +99,9 @@ def build_csv(request: BuildCsvRequest, reporter: Reporter | None = None) -> Bui
     texts = {folder / RAW: dump_list(raw), folder / RESIZED: dump_list(resized)}
     if named is not None:
         texts[named] = texts[folder / RESIZED]
-    _refuse_targets(request.list, folder, texts)
+    refuse_targets(request.list, folder, texts)
     warnings = (*_list_warnings(request, rows, raw), *_file_warnings(texts, named))
-    _write_all(texts)
+    write_all(texts)
     for warning in warnings:
         reporter.warn(warning)
     return BuildCsvResult(
@@ -120,23 +123,35 @@ def _check(request: BuildCsvRequest) -> None:
             raise UsageError(f"{option} {text!r} cannot be part of a path in a list: {problem[0]}", problem[1])
     if not request.source_part:
         raise UsageError("--from is empty", "Give the part of the paths that marks the raw videos, as /val/.")
-    name = request.name
-    if name is None:
-        return
+    if request.name is not None:
+        check_name(request.name)
+    if request.name in (RAW, RESIZED):
+        raise UsageError(f"--name {request.name} is a list that is written anyway", "Give another name, as test.csv.")
+
+
+def check_name(name: str) -> None:
+    """Refuse a `--name` that is not the name of a file alone.
+
+    Raises:
+        UsageError: It is not.
+    """
     if name in ("", ".", "..") or "/" in name or not name.isprintable():
         raise UsageError(f"--name {name!r} is not a file name", "Give a name alone, and the folder with --out-dir.")
-    if name in (RAW, RESIZED):
-        raise UsageError(f"--name {name} is a list that is written anyway", "Give another name, as test.csv.")
 
 
 def _prefixed(path: str, prefix: str) -> str:
     return prefix + path if path.startswith("./") else path
 
 
-def _refuse_targets(source: Path, folder: Path, texts: Mapping[Path, str]) -> None:
+def refuse_targets(source: Path, folder: Path, targets: Iterable[Path]) -> None:
+    """Refuse places where no list can be written, and lists that would take the place of what is read.
+
+    Raises:
+        InputError: `folder` is or lies under a file, or a target is a folder or `source` itself.
+    """
     if any(place.exists() and not place.is_dir() for place in (folder, *folder.parents)):
         raise InputError(f"{folder}: not a folder", "Give another --out-dir.")
-    for target in texts:
+    for target in targets:
         if target.resolve() == source.resolve() or (target.exists() and target.samefile(source)):
             raise InputError(
                 f"{source} would be overwritten: it is one of the lists to write",
@@ -169,20 +184,29 @@ def _list_warnings(request: BuildCsvRequest, rows: tuple[ListLine, ...], raw: li
 
 
 def _file_warnings(texts: Mapping[Path, str], named: Path | None) -> list[str]:
-    found = []
-    if named is not None and named.name not in PYSLOWFAST_NAMES:
-        found.append(f"PySlowFast reads {', '.join(PYSLOWFAST_NAMES)} only, not {named.name}")
+    return [*name_warnings([] if named is None else [named.name]), *replaced_warnings(texts)]
+
+
+def name_warnings(names: Iterable[str]) -> list[str]:
+    """What to say of lists that PySlowFast would not find."""
+    return [
+        f"PySlowFast reads {', '.join(PYSLOWFAST_NAMES)} only, not {name}"
+        for name in names
+        if name not in PYSLOWFAST_NAMES
+    ]
+
+
+def replaced_warnings(texts: Mapping[Path, str]) -> list[str]:
+    """What to say of files that are there with other contents; asked before they are written."""
     changed = [
         str(target) for target, text in texts.items() if target.exists() and target.read_bytes() != text.encode()
     ]
-    if changed:
-        found.append(f"replaced, and held other lines before: {', '.join(changed)}")
-    return found
+    return [f"replaced, and held other lines before: {', '.join(changed)}"] if changed else []
 
 
-def _write_all(texts: Mapping[Path, str]) -> None:
+def write_all(texts: Mapping[Path, str]) -> None:
     """Write every file beside its place before any is put there: a full disk leaves all as they were."""
-    temporaries = {target: target.with_name(f".{target.name}.{os.getpid()}.tmp") for target in texts}
+    temporaries = {target: target.with_name(f".{target.name}.{os.getpid()}{PART}") for target in texts}
     try:
         for target, text in texts.items():
             with disk_errors(target):

@@ -20,8 +20,8 @@ from safetensors.torch import load_file, save
 from torch import Tensor, nn
 
 from vidbench.errors import InputError, disk_errors
+from vidbench.model.sniff import FileKind, sniff
 from vidbench.model.zoo import MODELS, Preprocess
-from vidbench.net.transfer import FileKind, sniff
 from vidbench.runs import file_sha256, write_json_atomic
 
 __all__ = [

@@ -13,8 +13,10 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from vidbench.cache import weights_dir
 from vidbench.errors import InputError, MissingError, NetworkError, UsageError, disk_errors
+from vidbench.model.sniff import FileKind, sniff, sniff_head
 from vidbench.model.zoo import MODELS, ModelCard, Published
-from vidbench.net.transfer import FileKind, Received, download, locked, put_in_place, record_path, sniff
+from vidbench.net.http import Failure, Http
+from vidbench.net.transfer import Received, locked, put_in_place, record_path, write_record
 from vidbench.progress import Reporter, SilentReporter
 from vidbench.runs import file_sha256, read_json
 
@@ -226,6 +228,57 @@ def verify(names: tuple[str, ...] = ()) -> VerifyResult:
     return VerifyResult(tuple(rows), sum(row.status in ("changed", "missing") for row in rows))
 
 
+def download(
+    urls: tuple[str, ...],
+    target: Path,
+    *,
+    sha256: str = "",
+    timeout_s: float = 30.0,
+    attempts: int = 5,
+    backoff_s: float = 1.0,
+    reporter: Reporter | None = None,
+) -> Received:
+    """Fetch a file of weights from the first address that gives it; `target` appears whole or not at all.
+
+    What came before, now or before a kill, is continued (`vidbench.net.transfer.receive`). A record of the
+    download is written to `<target>.json` just before the file appears. The caller holds the lock of `target`
+    (`vidbench.net.transfer.locked`).
+
+    Args:
+        urls: http or https addresses, tried in order.
+        target: Where the file goes.
+        sha256: What the file must have, in hex; empty where unknown.
+        timeout_s: Seconds without an answer, or without a byte, after which an attempt has failed.
+        attempts: Attempts in a row that may fail without a new byte before an address is given up.
+        backoff_s: Seconds before the second attempt; doubled for each further one.
+        reporter: Told of progress, waits and retries.
+
+    Raises:
+        NetworkError: With every address and what was wrong with it.
+        MissingError: The disk is full; the part is kept.
+    """
+    http = Http(timeout_s=timeout_s, attempts=attempts, backoff_s=backoff_s, workers=1)
+    failures = []
+    for url in urls:
+        try:
+            return http.download(
+                url,
+                target,
+                check=_check_is_weights,
+                sha256=sha256,
+                reporter=reporter,
+                head_check=_check_head_is_weights,
+                record=lambda received: write_record(target, received),
+            )
+        except Failure as failure:
+            failures.append(f"{url}: {failure.detail}")
+    raise NetworkError(
+        f"could not download {target.name}: {'; '.join(failures)}",
+        "Run the same command again (it resumes), name another address with --mirror URL, "
+        "or take a local file with --from FILE.",
+    )
+
+
 # --- what is here ------------------------------------------------------------------------------------------
 
 
@@ -370,7 +423,8 @@ def _copy(name: str, published: Published, source: Path, target: Path, reporter:
             copied = file_sha256(part)
             if copied != sha256:
                 raise InputError(f"{source} changed while it was copied", "Run the same command again.")
-            put_in_place(part, target, Received(str(source), part.stat().st_size, sha256, "", ""))
+            write_record(target, Received(str(source), part.stat().st_size, sha256, "", ""))
+            put_in_place(part, target)
         finally:
             part.unlink(missing_ok=True)
     if before != sha256:
@@ -385,6 +439,19 @@ def _check_kind(kind: FileKind, source: str) -> None:
         raise InputError(
             f"{source}: neither a safetensors file nor a whole file of torch.save", "Was its download cut off?"
         )
+
+
+def _check_is_weights(path: Path) -> None:
+    if sniff(path) not in ("safetensors", "torch-zip", "torch-legacy"):
+        raise Failure("corrupt", "content", "gave a file that holds no weights, or not all of them")
+
+
+def _check_head_is_weights(head: bytes) -> None:
+    if sniff_head(head) in ("safetensors", "torch-zip", "torch-legacy"):
+        return
+    if head[:64].lstrip().lower().startswith((b"<!doctype", b"<html", b"<?xml")):
+        raise Failure("corrupt", "content", "gave a web page, not weights")
+    raise Failure("corrupt", "content", "gave a file that holds no weights" if head else "gave an empty file")
 
 
 def _is_set(value: str) -> bool:

@@ -23,9 +23,9 @@ import pytest
 
 import vidbench
 from vidbench.errors import InputError, MissingError, NetworkError, UnknownNameError, UsageError
-from vidbench.model.weights import PullRequest, listing, locate, pull, require, verify
+from vidbench.model.sniff import sniff
+from vidbench.model.weights import PullRequest, download, listing, locate, pull, require, verify
 from vidbench.model.zoo import MODELS, ModelCard, Preprocess, Published
-from vidbench.net.transfer import download, sniff
 
 PAGE = b"<!DOCTYPE html><html><body>Please log in.</body></html>" * 20
 

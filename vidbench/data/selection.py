@@ -1,0 +1,97 @@
+"""Which clips of a set: by class, the first ones, or a balanced sample that grows without changing."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TypeVar
+
+from vidbench.errors import UnknownNameError, UsageError
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Selection:
+    """What is wanted of a set.
+
+    Attributes:
+        classes: Class names in any spelling; empty for all.
+        per_class: At most so many of each class.
+        limit: At most so many in all.
+        sample_seed: Seed of the order in which a class is taken; None takes what comes first.
+    """
+
+    classes: tuple[str, ...] = ()
+    per_class: int | None = None
+    limit: int | None = None
+    sample_seed: int | None = None
+
+    @property
+    def balanced(self) -> bool:
+        """Whether the set is chosen by class before anything is fetched."""
+        return self.per_class is not None or self.sample_seed is not None
+
+    def choose(self, items: Sequence[T], label: Callable[[T], str], key: Callable[[T], str]) -> list[T]:
+        """The items that are wanted, in the order given.
+
+        A balanced sample takes the first of every class, then the second of every class, and so on until
+        `limit`. Which one is first hangs on the seed and the item's key alone, so a greater limit or number
+        per class adds items and takes none away.
+
+        Args:
+            items: All items.
+            label: The class of an item; empty where it has none.
+            key: What tells it from the others.
+
+        Raises:
+            UnknownNameError: A class that no item has.
+            UsageError: A choice by class in a set without labels.
+        """
+        if (self.classes or self.balanced) and not any(label(item) for item in items):
+            raise UsageError(
+                "this split has no labels, so nothing can be chosen by class",
+                "Leave out --classes, --per-class and --sample-seed.",
+            )
+        found = self._of_classes(items, label)
+        if not self.balanced:
+            return found[: self.limit]
+        seed = self.sample_seed or 0
+        by_class: dict[str, list[T]] = defaultdict(list)
+        for item in found:
+            by_class[label(item)].append(item)
+        ranked: list[tuple[int, str, T]] = []
+        for name, members in by_class.items():
+            members.sort(key=lambda item: _place(seed, key(item)))
+            place = _place(seed, name)
+            ranked += [(rank, place, item) for rank, item in enumerate(members[: self.per_class])]
+        ranked.sort(key=lambda entry: entry[:2])
+        chosen = {key(item) for _, _, item in ranked[: self.limit]}
+        return [item for item in found if key(item) in chosen]
+
+    def _of_classes(self, items: Sequence[T], label: Callable[[T], str]) -> list[T]:
+        if not self.classes:
+            return list(items)
+        known = {spelling(name): name for name in {label(item) for item in items}}
+        wanted = set()
+        for name in self.classes:
+            if spelling(name) not in known:
+                raise UnknownNameError("class", name, known.values(), "Classes are separated by commas.")
+            wanted.add(known[spelling(name)])
+        return [item for item in items if label(item) in wanted]
+
+
+def spelling(name: str) -> str:
+    """A class name as a folder writes it: blanks are underscores; letters keep their case."""
+    return name.strip().strip('"').replace(" ", "_")
+
+
+def parse_classes(text: str) -> tuple[str, ...]:
+    """Class names separated by commas, as `--classes` takes them."""
+    return tuple(part.strip() for part in text.split(",") if part.strip())
+
+
+def _place(seed: int, text: str) -> str:
+    return hashlib.sha256(f"{seed}\0{text}".encode()).hexdigest()
