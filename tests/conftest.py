@@ -145,3 +145,14 @@ def web(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
     server = _beside("server").Web()
     yield server
     server.close()
+
+
+@pytest.fixture
+def mirror(web: Any, tmp_path_factory: pytest.TempPathFactory) -> Any:
+    """The server with small editions of Kinetics-400 (val), AVA and Charades under their published paths."""
+    sets = _beside("mirror")
+    folder = tmp_path_factory.mktemp("mirror")
+    sets.kinetics(web, folder)
+    sets.ava(web, folder)
+    sets.charades(web)
+    return web

@@ -72,8 +72,11 @@ def trimmed(lines: list[str]) -> list[str]:
 
 
 def fits(expected: list[str], printed: list[str]) -> bool:
-    """Whether the lines are the expected ones, where `...` stands for any number of lines."""
-    parts = ["(?:.*\n)*?" if line == "..." else re.escape(line) + "\n" for line in trimmed(expected)]
+    """Whether the lines are the expected ones; `...` stands for any number of lines, or for a part of one."""
+    parts = [
+        "(?:.*\n)*?" if line == "..." else re.escape(line).replace(r"\.\.\.", "[^\n]*") + "\n"
+        for line in trimmed(expected)
+    ]
     return re.fullmatch("".join(parts), "".join(f"{line}\n" for line in trimmed(printed))) is not None
 
 
@@ -95,10 +98,16 @@ def run(command: Command, where: str, capsys: pytest.CaptureFixture[str]) -> Non
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
 def test_the_commands_of_a_page_print_what_it_says(
-    page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    page: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    request: pytest.FixtureRequest,
 ) -> None:
     """All blocks of a page in order, in one folder: files to write, commands, and code marked `python run`."""
     monkeypatch.chdir(tmp_path)
+    if page.stem == "data":
+        monkeypatch.setenv("VIDBENCH_DATA_MIRROR", request.getfixturevalue("mirror").url)
     ran = 0
     for block in blocks(page):
         where = f"{page.relative_to(ROOT)}:{block.line}"
@@ -192,6 +201,7 @@ def test_the_run_folders_of_formats_have_the_keys_of_real_ones(
     (tmp_path / "two.txt").write_text(f"{first}\n./val/missing.mp4 1\n")
     one, train = str(small_set / "vallist.txt"), str(small_set / "trainlist.txt")
     root = ["--root", str(small_set)]
+    assert main(["data", "check", "two.txt", *root, "--manifest", "data/val.jsonl"]) == 6
     assert main(["model", "eval", str(small_model), "two.txt", *root, "--views", "1x1", "--out", "eval"]) == 6
     assert main(["attack", "run", "--model", str(small_model), "--data", one, "--limit", "1", "--out", "attack"]) == 0
     assert main(["model", "finetune", "x3d_tiny", train, "--limit", "2", "--epochs", "1", "--out", "finetune"]) == 0
@@ -220,6 +230,7 @@ def test_the_run_folders_of_formats_have_the_keys_of_real_ones(
         (["a", "...", "d"], ["a", "d"], True),
         (["a", "...", "d"], ["a", "b"], False),
         (["..."], [], True),
+        (["a ... c"], ["a b c"], True),
         (["a.c"], ["abc"], False),
         (["a  "], ["", "a", ""], True),
         (["a   b"], ["a      b"], True),

@@ -47,7 +47,7 @@ class AttackRequest(BaseModel):
     Attributes:
         model: Catalogue name, run folder or file.
         attack: Name in the catalogue of attacks.
-        data: The list; None for the built-in synthetic clips.
+        data: The list or manifest; None for the built-in synthetic clips.
         norm: Of the budget, over the whole clip.
         eps: One radius or several, "0,4/255,8/255"; None for 8/255 (Linf only).
         settings: The attack's own, `name -> text`.
@@ -158,7 +158,7 @@ def run_attack(request: AttackRequest, reporter: Reporter | None = None) -> Atta
             reporter.info(f"{out}: {resumed} of {len(clips.items)} clips are done")
         one = Views(1, 1)
         with reporter.task("Attacking", total=len(todo), unit="clips") as task:
-            read = lambda item: read_views(item.path, classifier.preprocess, one, decode).clip(0)  # noqa: E731
+            read = lambda item: read_views(item.file(), classifier.preprocess, one, decode).clip(0)  # noqa: E731
             with closing(prefetch(todo, read, request.workers)) as decoded:
                 pending: list[tuple[ClipItem, Tensor]] = []
                 for item, outcome in decoded:
@@ -174,7 +174,7 @@ def run_attack(request: AttackRequest, reporter: Reporter | None = None) -> Atta
                 if pending:
                     work.attack(pending)
                     task.advance(len(pending), work.note())
-        summary = work.summary(clips.items)
+        summary = work.summary(clips.items, clips.listed)
         run.finish(summary)
     return AttackResult(out, resumed, summary)
 
@@ -203,7 +203,7 @@ def _clips(request: AttackRequest, classifier: Classifier, reporter: Reporter) -
     clips = read_clips(rendered.lists["val"], folder)
     # one clip of each class in turn, so that a small limit still shows every motion
     items = sorted(clips.items, key=lambda item: (item.line - 1) % per_class)[: request.limit]
-    return ClipList(clips.source, clips.root, clips.root_rule, tuple(items), clips.sha256)
+    return ClipList(clips.source, clips.root, clips.root_rule, tuple(items), clips.sha256, clips.listed)
 
 
 def _target(text: str | None, num_classes: int) -> str | int | None:
@@ -351,7 +351,7 @@ class _Work:
         with disk_errors(folder):
             save_strip(folder / f"{record['clip']}.png", clean, attacked)
 
-    def summary(self, items: Sequence[ClipItem]) -> Json:
+    def summary(self, items: Sequence[ClipItem], listed: int) -> Json:
         """The figures of the run, from its records."""
         keys = {self.key(item, eps) for item in items for eps in self.sweep}
         records = [record for key, record in self.run.records.items() if key in keys]
@@ -373,7 +373,9 @@ class _Work:
             "targeted": self.target is not None,
             "target": self.target,
             "reference": reference,
+            "listed": listed,
             "clips": len(items),
+            "evaluated": len(mended),
             "failed": len(failures),
             "clean_accuracy": clean_accuracy(good) if self.by_labels else None,
             "curve": curve(good, reference),

@@ -207,11 +207,11 @@ def check(request: CheckRequest, reporter: Reporter | None = None) -> CheckResul
         _freeze(request.clean, _clean(source.videos, rows), request.overwrite)
     repaired = None
     if request.repair:
-        wanted = {
-            video.path: Wanted(video.name, video.path, row.kind)
-            for video, row in zip(source.videos, rows, strict=True)
-            if row.kind in ("truncated", "corrupt")
-        }
+        wanted: dict[str, Wanted] = {}
+        for video, row in zip(source.videos, rows, strict=True):
+            if row.kind in ("truncated", "corrupt"):
+                # listed twice, repaired once
+                wanted.setdefault(video.path, Wanted(video.name, video.path, row.kind))
         repaired = repair(tuple(wanted.values()), request.repair, request.argv, request.jobs, request.timeout, reporter)
     counts = {kind: sum(row.kind == kind for row in rows) for kind in CLASSES}
     return CheckResult(

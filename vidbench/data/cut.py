@@ -446,6 +446,8 @@ def _task(request: CutRequest) -> _Task:
     folder = Path(os.path.commonpath(folders)) if request.out is None else request.out.absolute()
     if folder == Path(folder.anchor):
         raise InputError("the cuts have no folder in common but /", "Cut one tree at a time.")
+    if any(place.exists() and not place.is_dir() for place in (folder, *folder.parents)):
+        raise InputError(f"{folder}: not a folder", "Give another --out.")
     making = Making(
         Coding(request.short_side, request.fps, request.crf, request.preset),
         request.mode,

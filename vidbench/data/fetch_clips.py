@@ -16,7 +16,6 @@ from urllib.parse import unquote, urlsplit
 from vidbench.data import youtube
 from vidbench.data.fetching import Enough, Fetcher, Plan, Want, Wanted
 from vidbench.data.jobs import PART
-from vidbench.data.selection import spelling
 from vidbench.data.sources import Source, at_mirror
 from vidbench.errors import InputError, MissingError, disk_errors
 from vidbench.formats.annotations import Annotation, decode_annotations, load_annotations
@@ -135,12 +134,12 @@ class _Clips:
 
     def _of_classes(self, urls: list[str]) -> list[str]:
         """Where each tarball is one class, those of the classes that are wanted."""
-        names = {spelling(name) for _, name in load_labels(self.source.table)}
-        stems = {url: spelling(_stem(url)) for url in urls}
-        if not all(stem in names for stem in stems.values()):
+        table = load_labels(self.source.table)
+        classes = {url: table.find(_stem(url)) for url in urls}
+        if None in classes.values():
             return urls
-        wanted = {spelling(item.label) for item in self.items}
-        return [url for url in urls if stems[url] in wanted]
+        wanted = {table.find(item.label) for item in self.items}
+        return [url for url in urls if classes[url] in wanted]
 
     def _needed(self, parts: list[str], left: list[Wanted], again: bool = False) -> list[str]:
         """The tarballs that hold what is left, as far as is known, or else may hold it.
@@ -345,7 +344,7 @@ class _Clips:
 
 
 def _wanted(row: Annotation, split: str) -> Wanted:
-    folder = f"{split}/{spelling(row.label).replace('/', '_')}" if row.label else split
+    folder = f"{split}/{row.label.replace(' ', '_').replace('/', '_')}" if row.label else split
     return Wanted(
         name=f"{folder}/{row.clip_name}",
         label=row.label,

@@ -223,19 +223,19 @@ def frame_name(layout: Layout, video: str, number: int) -> str:
 def _extract(video: _Video) -> Json:
     """One video to its folder; the record of it."""
     started = time.monotonic()
-    part = video.folder.with_name(video.folder.name + PART)
+    # of this process alone: the worker of a killed run may live on for a moment
+    part = video.folder.with_name(f"{video.folder.name}.{os.getpid()}{PART}")
     record: Json = {"reason": OK, "detail": "", "frames": 0, "source_bytes": _size(video.source)}
     with disk_errors(video.folder):
         try:
-            for old in (part, video.folder):
-                if old.exists():
-                    shutil.rmtree(old)
+            _remove(video.folder)
             part.mkdir()
             written = write_jpegs(
                 video.source, part, lambda number: frame_name(video.layout, video.key, number), video.options
             )
             # a folder that no record tells of is ours where it has a claim
             video.claim.touch()
+            _remove(video.folder)
             part.rename(video.folder)
         except SourceError as error:
             return {**record, "reason": error.reason, "detail": str(error)}
@@ -382,6 +382,11 @@ def _sweep(out: Path) -> None:
         halves = [entry.path for entry in entries if entry.name.endswith(PART) and entry.is_dir(follow_symlinks=False)]
     for path in halves:
         shutil.rmtree(path, ignore_errors=True)
+
+
+def _remove(folder: Path) -> None:
+    if folder.exists():
+        shutil.rmtree(folder)
 
 
 def _claims(out: Path) -> Path:

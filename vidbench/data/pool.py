@@ -110,10 +110,13 @@ class _Worker(Generic[I]):
                 [sys.executable, "-P", "-m", "vidbench.data.pool", str(theirs.fileno()), str(os.getpid())],
                 pass_fds=(theirs.fileno(),),
                 stdin=subprocess.DEVNULL,
+                # libraries write there what records say better
+                stderr=subprocess.DEVNULL,
                 start_new_session=True,
             )
         self.item: I | None = None
         self.since = 0.0
+        self._failed = False
         self._send(function)
 
     def give(self, item: I) -> None:
@@ -129,6 +132,7 @@ class _Worker(Generic[I]):
         """The answer, or `Lost`."""
         try:
             if not self.connection.poll():
+                self._failed = True
                 return Lost("timeout", f"no end after {timeout_s:.0f} s")
             kind, value = self.connection.recv()
         except (EOFError, OSError):
@@ -140,9 +144,11 @@ class _Worker(Generic[I]):
         return value
 
     def end(self) -> None:
+        # an idle worker ends by itself when the line is closed
         with contextlib.suppress(OSError):
             self.connection.close()
-        self._process.terminate()
+        if self.item is not None or self._failed:
+            self._process.terminate()
         try:
             self._process.wait(_END_S)
         except subprocess.TimeoutExpired:

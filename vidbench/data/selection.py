@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from vidbench.errors import UnknownNameError, UsageError
+from vidbench.formats.labels import spelling
 
 T = TypeVar("T")
 
@@ -81,11 +82,6 @@ class Selection:
                 raise UnknownNameError("class", name, known.values(), "Classes are separated by commas.")
             wanted.add(known[spelling(name)])
         return [item for item in items if label(item) in wanted]
-
-
-def spelling(name: str) -> str:
-    """A class name as a folder writes it: blanks are underscores; letters keep their case."""
-    return name.strip().strip('"').replace(" ", "_")
 
 
 def parse_classes(text: str) -> tuple[str, ...]:

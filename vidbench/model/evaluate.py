@@ -39,7 +39,7 @@ class EvaluateRequest(BaseModel):
 
     Attributes:
         model: Catalogue name, run folder or file.
-        clips: The list, `path label` per line.
+        clips: The list, `path label` per line, or a manifest.
         out: Run folder; None for `runs/eval-<model>-<hash>`.
         root: Folder of the list's relative paths.
         views: Temporal x spatial views, "10x3".
@@ -130,7 +130,7 @@ def evaluate(request: EvaluateRequest, reporter: Reporter | None = None) -> Eval
             reporter.info(f"{out}: {resumed} of {len(clips.items)} clips are done")
         classifier = fast_layout(model.classifier) if request.layout == "fast" else model.classifier
         with reporter.task("Evaluating", total=len(todo), unit="videos") as task:
-            read = lambda item: read_views(item.path, model.classifier.preprocess, views, decode)  # noqa: E731
+            read = lambda item: read_views(item.file(), model.classifier.preprocess, views, decode)  # noqa: E731
             with closing(prefetch(todo, read, request.workers)) as decoded:
                 right = good = 0
                 for item, outcome in decoded:
@@ -139,7 +139,7 @@ def evaluate(request: EvaluateRequest, reporter: Reporter | None = None) -> Eval
                     good += record["status"] == "ok"
                     right += record.get("pred") == item.label
                     task.advance(note=f"top-1 {right / good:.1%}" if good else "")
-        summary = summarise(clips.items, run.records, model, views)
+        summary = summarise(clips.items, run.records, model, views, clips.listed)
         run.finish(summary)
     return EvaluateResult(out, resumed, summary)
 
@@ -209,7 +209,9 @@ def score_views(classifier: Classifier, video: VideoViews, device: torch.device,
     return [float(f"{score:.7g}") for score in (total / len(video)).tolist()]
 
 
-def summarise(items: Sequence[ClipItem], records: Mapping[str, Json], model: LoadedModel, views: Views) -> Json:
+def summarise(
+    items: Sequence[ClipItem], records: Mapping[str, Json], model: LoadedModel, views: Views, listed: int
+) -> Json:
     """The figures of a run: a function of its records alone, in the order of the list."""
     classifier = model.classifier
     taken = [(item, records[item.key]) for item in items if item.key in records]
@@ -236,6 +238,7 @@ def summarise(items: Sequence[ClipItem], records: Mapping[str, Json], model: Loa
         "architecture": model.architecture,
         "classes": list(classifier.classes) or None,
         "num_classes": classifier.num_classes,
+        "listed": listed,
         "clips": len(items),
         "evaluated": len(good),
         "failed": len(taken) - len(good),

@@ -31,6 +31,8 @@ _TEXT_HEADERS = (
     tarfile.GNUTYPE_LONGNAME,
     tarfile.GNUTYPE_LONGLINK,
 )
+# how often the end may be met by one who looks for headers and bodies of sound archives, and some more
+_ENDS = 8
 _OTHER_FORMATS = {
     b"BZh": "bzip2",
     b"\xfd7zXZ": "xz",
@@ -88,7 +90,7 @@ def members(
     """
     source = _Source(stream)
     packed = source.head.startswith(_GZIP)
-    content: _Readable = _Gunzip(source) if packed else source
+    content = _Ending(_Gunzip(source) if packed else source)
     with _opened(content, source.head) as archive:
         while (info := _step(archive.next)) is not None:
             why = _why_not(info)
@@ -160,6 +162,21 @@ class _Source:
             block, self._left = self._left[:size], self._left[size:]
             return block
         return self._stream.read(size) or b""
+
+
+class _Ending:
+    """Content whose end is not read over and over: tarfile would, to skip a member that claims to be endless."""
+
+    def __init__(self, content: _Readable) -> None:
+        self._content = content
+        self._ends = 0
+
+    def read(self, size: int, /) -> bytes:
+        block = self._content.read(size)
+        self._ends += not block
+        if self._ends > _ENDS:
+            raise Failure("corrupt", "truncated", "the archive ends before a member does")
+        return block
 
 
 class _Gunzip:

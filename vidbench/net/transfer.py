@@ -132,14 +132,18 @@ def write_record(target: Path, received: Received) -> None:
 def put_in_place(part: Path, target: Path) -> None:
     """Give a whole file its name, once its bytes are on the disk."""
     with disk_errors(target):
-        with part.open("rb") as stream:
-            os.fsync(stream.fileno())
+        _to_disk(part)
         part.replace(target)
-        folder = os.open(target.parent, os.O_RDONLY)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
+        _to_disk(target.parent)
+
+
+def _to_disk(path: Path) -> None:
+    """Wait until a file's bytes, or a folder's names, would survive a power cut."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 # --- one transfer ------------------------------------------------------------------------------------------
@@ -219,8 +223,10 @@ class _Part:
         """Make the part the file."""
         if record is not None:
             record(received)
-        # before the file appears: a kill in between costs a download, but never leaves facts beside a file
-        self._facts.unlink(missing_ok=True)
+        with disk_errors(self.path):
+            # the slow step first: from here to the new name, a kill costs a download, but leaves no facts beside a file
+            _to_disk(self.path)
+            self._facts.unlink(missing_ok=True)
         put_in_place(self.path, self._target)
 
 

@@ -22,6 +22,8 @@ from vidbench.video.span import CutError, Extent, Source, Span, exact_s, look, t
 Mode = Literal["exact", "smart"]
 Engine = Literal["pyav", "ffmpeg"]
 
+_SAME_RATE = Fraction(1, 1000)
+
 __all__ = ["Coding", "Cut", "CutError", "Engine", "Mode", "Span", "cut"]
 
 
@@ -106,7 +108,7 @@ def cut(
         why=why,
         short=_short(source, span, extent),
         frames=len(pictures.times),
-        fps=pictures.fps.limit_denominator(1_000_000),
+        fps=_named_rate(pictures.fps, source.rate if coding.fps is None else coding.fps),
         width=pictures.width,
         height=pictures.height,
         duration_s=pictures.duration_s,
@@ -125,6 +127,11 @@ def _pictures(
             why = str(reason)
     make = ffmpeg.recode if engine == "ffmpeg" else recode.recode
     return *make(source, span, target, container, coding), "exact", why
+
+
+def _named_rate(measured: Fraction, named: Fraction) -> Fraction:
+    """A rate by its name, as 30000/1001, where what was measured is the same but for rounded times."""
+    return named if abs(measured / named - 1) < _SAME_RATE else measured.limit_denominator(1_000_000)
 
 
 def _short(source: Source, span: Span, extent: Extent) -> str:

@@ -51,7 +51,7 @@ def recode(source: Source, span: Span, target: Path, container: str, coding: Cod
     if not extent.times:
         raise CutError("empty", beyond(span))
     for seek in (True, False) if span.start_s and source.indexed else (False,):
-        words = command(source, span, target, container, coding, seek=seek)
+        words = command(source, span, extent, target, container, coding, seek=seek)
         done = subprocess.run(words, stdin=subprocess.DEVNULL, capture_output=True, check=False)
         if done.returncode == 0:
             break
@@ -63,10 +63,14 @@ def recode(source: Source, span: Span, target: Path, container: str, coding: Cod
     return extent, _checked(source, span, extent, target, container, coding)
 
 
-def command(source: Source, span: Span, target: Path, container: str, coding: Coding, *, seek: bool) -> list[str]:
+def command(
+    source: Source, span: Span, extent: Extent, target: Path, container: str, coding: Coding, *, seek: bool
+) -> list[str]:
     """The words of the command line; `seek` begins at the key frame before the span, not at the file's start."""
     time_base, _ = out_clock(source, coding)
-    chain = ",".join(f"{name}={args}" if args else name for name, args in steps(source, span, coding, container))
+    chain = ",".join(
+        f"{name}={args}" if args else name for name, args in steps(source, span, extent, coding, container)
+    )
     name, options = encoder(coding, container)
     words = ["ffmpeg", "-hide_banner", "-nostdin", "-v", "error", "-xerror", "-err_detect", "explode", "-copyts"]
     words += ["-threads", "1"]

@@ -36,7 +36,6 @@ _BACK_S = (Fraction(1, 2), Fraction(5), Fraction(40))
 _JUMP_S = 60
 _STEP = Fraction(1, 30)
 _FULL = 2
-_LAMBDA = 118
 # exactly what FFmpeg's scaler did until version 5; that of version 8 rounds down, which darkens by half a level
 _FULL_RANGE = "y=clip(round((val-16)*255/219)\\,0\\,255)" + "".join(
     f":{plane}=clip(round((val-128)*255/224+128)\\,0\\,255)" for plane in "uv"
@@ -484,7 +483,8 @@ def _codec(picture: VideoFrame, quality: int, shape: Fraction) -> VideoCodecCont
     codec.sample_aspect_ratio = shape
     codec.thread_count = 1
     codec.qscale = True
-    codec.global_quality = max(quality, FINEST) * _LAMBDA
+    # a frame asks for a quality of its own, which PyAV leaves at 0; the bounds make it the wanted one
+    codec.options = {"qmin": (step := str(max(quality, FINEST))), "qmax": step}
     # without the name and version of the encoder in every file
     codec.flags |= Flags.bitexact
     return codec

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
@@ -12,7 +13,7 @@ from av.container import OutputContainer
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
-from vidbench.video.span import CutError, Extent, Frames, Source, Span, Step, opened
+from vidbench.video.span import CutError, Extent, Frames, Source, Span, Step, extent_of, opened
 
 CONTAINERS = {
     ".mp4": "mp4",
@@ -24,6 +25,7 @@ CONTAINERS = {
 }
 """The endings that can be written, and FFmpeg's names of their containers."""
 
+_TIMING = ("trim", "setpts", "fps", "tpad")
 _TIMED = ("mp4", "mov")
 """Containers that keep any time exactly; Matroska keeps milliseconds, AVI the rate alone."""
 
@@ -55,7 +57,7 @@ class Pictures:
         end: The tick at which the last frame ends.
         width: Pixels.
         height: Pixels.
-        fps: Frames per second on average.
+        fps: Frames per second, on average.
     """
 
     times: tuple[int, ...]
@@ -109,8 +111,16 @@ def out_size(source: Source, coding: Coding) -> tuple[int, int]:
     return scaled_even(*source.upright_size, coding.short_side)
 
 
-def steps(source: Source, span: Span, coding: Coding, container: str) -> list[Step]:
-    """The filters that make the new pictures from the decoded ones, but for turning them upright."""
+def steps(source: Source, span: Span, extent: Extent | None, coding: Coding, container: str) -> list[Step]:
+    """The filters that make the new pictures from the decoded ones, but for turning them upright.
+
+    Args:
+        source: The video.
+        span: What of it.
+        extent: What the span holds; another frame rate needs to know it.
+        coding: How pictures are encoded.
+        container: FFmpeg's name of the container.
+    """
     first, last = source.ticks(span)
     width, height = out_size(source, coding)
     if container != "webm" and (width % 2 or height % 2):
@@ -121,7 +131,8 @@ def steps(source: Source, span: Span, coding: Coding, container: str) -> list[St
         ("setpts", "PTS-STARTPTS" if container == "avi" else f"PTS-{first}"),
     ]
     if coding.fps is not None:
-        found.append(("fps", f"fps={coding.fps.numerator}/{coding.fps.denominator}"))
+        assert extent
+        found += _constant(source, extent, coding.fps, extent.times[0] if container == "avi" else first)
     if (width, height) != source.upright_size:
         found.append(("scale", f"w={width}:h={height}:flags=bicubic"))
     # full-range video keeps its range, which x264 writes down and VP9's encoder does not take
@@ -132,6 +143,21 @@ def steps(source: Source, span: Span, coding: Coding, container: str) -> list[St
             aspect = 1 / aspect
         found.append(("setsar", f"{aspect.numerator}/{aspect.denominator}"))
     return found
+
+
+def _constant(source: Source, extent: Extent, fps: Fraction, zero: int) -> list[Step]:
+    """The filters to a constant rate: each picture is the one whose time is nearest, until the last frame ends.
+
+    How long the last frame of all is shown, versions of libavfilter see differently; it is held as long as needed.
+    """
+    ratio = source.time_base * fps
+    stop = max(rescaled(extent.end - zero, ratio), rescaled(extent.times[-1] - zero, ratio) + 1)
+    held = math.ceil((extent.end - extent.times[-1]) * source.time_base * source.rate + source.rate / fps) + 1
+    return [
+        ("tpad", f"stop={held}:stop_mode=clone"),
+        ("fps", f"fps={fps.numerator}/{fps.denominator}"),
+        ("trim", f"end_pts={stop}"),
+    ]
 
 
 def encoder(coding: Coding, container: str) -> tuple[str, dict[str, str]]:
@@ -174,8 +200,11 @@ def recode(source: Source, span: Span, target: Path, container: str, coding: Cod
         OSError: The disk is full, or the like.
     """
     time_base, rate = out_clock(source, coding)
+    extent = None if coding.fps is None else extent_of(source, *source.ticks(span))
+    if extent and not extent.times:
+        raise CutError("empty", beyond(span))
     frames = Frames(source, *source.ticks(span))
-    pictures = _filtered(frames, source, steps(source, span, coding, container))
+    pictures = _filtered(frames, source, steps(source, span, extent, coding, container))
     name, options = encoder(coding, container)
     times: list[int] = []
     with written(target, container, time_base) as out:
@@ -215,7 +244,7 @@ def written(target: Path, container: str, time_base: Fraction) -> OutputContaine
 
 def retimed(source: Source, span: Span, extent: Extent, coding: Coding, container: str) -> tuple[int, ...]:
     """The times in ticks of the new file that `recode` gives to frames of the times in `extent`."""
-    chain = [step for step in steps(source, span, coding, container) if step[0] in ("trim", "setpts", "fps")]
+    chain = [step for step in steps(source, span, extent, coding, container) if step[0] in _TIMING]
     graph = None
     found: list[int] = []
     for time, following in zip(extent.times, (*extent.times[1:], extent.end), strict=True):
@@ -296,6 +325,11 @@ def _stream(
     return stream
 
 
+def rescaled(ticks: int, ratio: Fraction) -> int:
+    """Ticks in ticks of another clock, to the nearest one; as a fraction it would take ten times as long."""
+    return (2 * ticks * ratio.numerator + ratio.denominator) // (2 * ratio.denominator)
+
+
 def inspect(path: Path, container: str, times: Sequence[int] | None, time_base: Fraction) -> Pictures:
     """What a new file holds, read back; it must be what was put in.
 
@@ -317,7 +351,8 @@ def inspect(path: Path, container: str, times: Sequence[int] | None, time_base: 
             if packet.size and packet.pts is not None
         ]
         width, height = stream.codec_context.width, stream.codec_context.height
-    there = sorted((round(pts * clock / time_base), duration) for pts, duration in packets)
+    ratio = clock / time_base
+    there = sorted((rescaled(pts, ratio), duration) for pts, duration in packets)
     found = [pts for pts, _ in there]
     if times is not None:
         if len(found) != len(times):
@@ -332,6 +367,8 @@ def inspect(path: Path, container: str, times: Sequence[int] | None, time_base: 
         found = list(range(len(found)))
     if not found:
         raise CutError("empty", "no frame was written")
-    last = round(there[-1][1] * clock / time_base) or (found[-1] - found[-2] if len(found) > 1 else 1)
-    span = found[-1] + last - found[0]
-    return Pictures(tuple(found), time_base, found[-1] + last, width, height, len(found) / (span * time_base))
+    last = rescaled(there[-1][1], ratio) or (found[-1] - found[-2] if len(found) > 1 else 1)
+    # the last frame may be shown for a moment only
+    steps_s = (found[-1] - found[0]) * time_base
+    fps = (len(found) - 1) / steps_s if steps_s else 1 / (last * time_base)
+    return Pictures(tuple(found), time_base, found[-1] + last, width, height, fps)

@@ -12,7 +12,7 @@ from av.packet import Packet
 from av.video.codeccontext import VideoCodecContext
 from av.video.stream import VideoStream
 
-from vidbench.video.recode import Coding, Pictures, beyond, encoder, inspect, written
+from vidbench.video.recode import Coding, Pictures, beyond, encoder, inspect, rescaled, written
 from vidbench.video.span import CutError, Extent, Frames, Source, Span, look, opened, packets_of, told
 
 _IDR, _SPS, _PPS = 5, 7, 8
@@ -144,6 +144,8 @@ def _plan(source: Source, span: Span) -> tuple[_Plan, set[int]]:
     went_past = last is not None and any(packet.pts >= last for packet in packets)
     durations = {packet.pts: packet.duration for packet in packets}
     end = shown[-1] + (durations[shown[-1]] or round(1 / source.rate / source.time_base))
+    if last is not None and went_past:
+        end = last
     extent = Extent(tuple(shown), end, went_past)
     middle, tail, copied = _middle(packets, first, last, went_past)
     return _Plan(extent, first, middle, tail, copied), used
@@ -261,7 +263,8 @@ def _verify(target: Path, source: Source, plan: _Plan, head: int, tail: int) -> 
         CutError: A frame is missing, has another time or does not decode.
     """
     made = look(target)
-    times = [int((time - plan.first) * source.time_base / made.time_base) for time in plan.extent.times]
+    ratio = source.time_base / made.time_base
+    times = [rescaled(time - plan.first, ratio) for time in plan.extent.times]
     groups = [place for place, packet in enumerate(sorted(plan.copied, key=lambda packet: packet.pts)) if packet.idr]
     joints = [(0, head + (groups[1] if len(groups) > 1 else len(plan.copied)))]
     if tail:

@@ -211,6 +211,9 @@ def _origin(container: InputContainer, stream: VideoStream) -> int:
     if told_us is None:
         return stream.start_time or 0
     start = Fraction(told_us, av.time_base)
+    if start < 0:
+        # sound that a decoder needs before the first second it plays is no part of the film
+        return min(0, stream.start_time or 0)
     if stream.start_time is not None and abs(stream.start_time * stream.time_base - start) <= Fraction(1, av.time_base):
         return stream.start_time
     return round(start / stream.time_base)
@@ -236,7 +239,7 @@ class Extent:
 
     Attributes:
         times: The frames' times in ticks of the source, ascending.
-        end: The tick at which the last one ends.
+        end: The tick at which the last one ends; where the video goes on, the first one after the span.
         went_past: Whether the video goes on after the span.
     """
 
@@ -258,7 +261,8 @@ class Frames:
     @property
     def extent(self) -> Extent:
         """What there was; complete after the last frame."""
-        return Extent(tuple(self._times), self._end, self._went_past)
+        end = self._end if self.last is None or not self._went_past else self.last
+        return Extent(tuple(self._times), end, self._went_past)
 
     def __iter__(self) -> Iterator[VideoFrame]:
         """Each frame of the span with its time in `pts`.
@@ -432,6 +436,8 @@ def extent_of(source: Source, first: int, last: int | None) -> Extent:
             shown.append((packet.pts, packet.duration or 0))
     shown.sort()
     end = shown[-1][0] + (shown[-1][1] or round(1 / source.rate / source.time_base)) if shown else first
+    if last is not None and went_past:
+        end = last
     return Extent(tuple(pts for pts, _ in shown), end, went_past)
 
 

@@ -32,7 +32,15 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, make_video: MakeVide
     Path("v/page.mp4").write_text("<html></html>")
     data = make_video("v/b.mp4", frames=20).read_bytes()
     Path("v/cut.mp4").write_bytes(data[: len(data) // 2])
-    lines = ["./v/a.mp4 0", "./v/copy.mp4 1", "./v/page.mp4 0", "v/cut.mp4 1", "v/gone.mp4 0", "./v/b.mp4 2", "v/a.mp4 0"]
+    lines = [
+        "./v/a.mp4 0",
+        "./v/copy.mp4 1",
+        "./v/page.mp4 0",
+        "v/cut.mp4 1",
+        "v/gone.mp4 0",
+        "./v/b.mp4 2",
+        "v/a.mp4 0",
+    ]
     Path("list.txt").write_text("\n".join(lines) + "\n")
     return tmp_path
 

@@ -14,10 +14,10 @@ from vidbench.cli.data.synthetic import synthetic
 
 app = typer.Typer(no_args_is_help=True, help="Fetch, list, cut and check videos.")
 app.command("fetch")(fetch)
-app.command("check")(check)
+app.command("list")(list_)
+app.command("csv")(csv)
 app.command("cut")(cut)
 app.command("frames")(frames)
-app.command("csv")(csv)
-app.command("list")(list_)
+app.command("check")(check)
 app.command("status")(status)
 app.command("synthetic")(synthetic)

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 SHOWN = 20
 
 SourceArg = Annotated[
-    Path | None, typer.Argument(metavar="[LIST|DIR|MANIFEST]", help="What to check.", show_default=False)
+    Path | None, typer.Argument(metavar="LIST|DIR|MANIFEST", help="What to check.", show_default=False)
 ]
 LevelOpt = Annotated[
     str | None,
@@ -119,7 +119,10 @@ def _layout(source: Path, layout: str, json: bool) -> None:
 
 
 def _layout_text(result: LayoutResult) -> None:
-    console.out(f"{result.folder}: {result.layout}, {', '.join(f'{n} {what}' for what, n in result.counts.items())}")
+    counts = ", ".join(f"{number} {what}" for what, number in result.counts.items() if number)
+    console.out(f"{result.folder}: {result.layout}, {counts or 'nothing of it is there'}")
+    if not result.findings:
+        console.out("no finding")
     for finding in result.findings:
         more = f" ({finding.more} more like it)" if finding.more else ""
         console.out(f"{finding.place}: {finding.problem}{more}")

@@ -122,6 +122,6 @@ def _text(result: CutResult) -> None:
 
 def _spans_text(found: CutPlan | CutResult) -> None:
     if found.unmatched:
-        console.out(f"{found.unmatched} spans name none of the videos")
+        console.out(f"spans that name none of the videos: {found.unmatched}")
     if found.idle:
-        console.out(f"{found.idle} videos have no span")
+        console.out(f"videos without a span: {found.idle}")

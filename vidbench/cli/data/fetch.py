@@ -36,7 +36,13 @@ SampleOpt = Annotated[
     typer.Option("--sample-seed", min=0, help="A sample balanced over the classes, instead of what comes first."),
 ]
 MirrorOpt = Annotated[
-    str | None, typer.Option("--mirror", metavar="URL", help="Stands in for scheme and host of every address.")
+    str | None,
+    typer.Option(
+        "--mirror",
+        metavar="URL",
+        envvar="VIDBENCH_DATA_MIRROR",
+        help="Stands in for scheme and host of every address.",
+    ),
 ]
 ViaOpt = Annotated[
     str | None,
