@@ -10,7 +10,9 @@ import pytest
 ROOT = Path(__file__).parents[2]
 PACKAGE = ROOT / "vidbench"
 FILES = sorted(PACKAGE.rglob("*.py"))
-HEAVY = ("torch", "torchvision", "numpy", "pydantic", "pytorchvideo", "av", "art", "PIL", "scipy")
+HEAVY = (
+    "torch", "torchvision", "numpy", "pydantic", "pytorchvideo", "av", "art", "PIL", "scipy", "urllib3", "yt_dlp",
+)  # fmt: skip
 
 
 def loaded_by(code: str) -> set[str]:
@@ -22,6 +24,7 @@ def loaded_by(code: str) -> set[str]:
 @pytest.mark.parametrize(
     "words",
     [["--help"], ["--version"], ["attack", "run", "--help"], ["model", "eval", "--help"], ["data", "csv", "--help"],
+     ["data", "fetch", "--help"], ["data", "cut", "--help"], ["data", "frames", "--help"], ["data", "check", "--help"],
      ["weights", "pull", "--help"], ["env", "check", "--help"], ["report", "--help"]],
     ids=" ".join,
 )  # fmt: skip
@@ -40,9 +43,11 @@ assert shown.getvalue()
 
 def test_completion_imports_nothing_heavy() -> None:
     code = """
-from vidbench.cli.complete import complete_attack, complete_model
+from vidbench.cli.complete import complete_attack, complete_decoder, complete_model, complete_sources
 assert "x3d_m" in complete_model("x3d")
 assert complete_attack("p") == ["pgd"]
+assert complete_decoder("p") == ["pyav"]
+assert "ava" in complete_sources("a")
 """
     assert loaded_by(code).isdisjoint(HEAVY)
 

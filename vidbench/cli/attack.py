@@ -10,6 +10,7 @@ import typer
 from vidbench.cli import console
 from vidbench.cli.complete import complete_attack, complete_model
 from vidbench.cli.options import (
+    DecoderOpt,
     DeviceOpt,
     JsonOpt,
     OutOpt,
@@ -91,6 +92,7 @@ def run(
     root: RootOpt = None,
     out: OutOpt = None,
     device: DeviceOpt = "auto",
+    decoder: DecoderOpt = "pyav",
     workers: WorkersOpt = 0,
     seed: SeedOpt = 0,
     overwrite: OverwriteOpt = False,

@@ -22,3 +22,10 @@ def complete_sources(incomplete: str) -> list[str]:
     from vidbench.data.sources import SOURCES
 
     return [name for name in SOURCES.names() if name.startswith(incomplete)]
+
+
+def complete_decoder(incomplete: str) -> list[str]:
+    """Names of the decoders."""
+    from vidbench.video.decoder import DECODERS
+
+    return [name for name in DECODERS.names() if name.startswith(incomplete)]

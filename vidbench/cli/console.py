@@ -81,6 +81,14 @@ def share(value: float | None, digits: int = 1) -> str:
     return "-" if value is None else f"{value:.{digits}%}"
 
 
+def place(path: Path) -> str:
+    """A path as it is shown: from the working folder where it lies in it."""
+    try:
+        return str(path.relative_to(Path.cwd()))
+    except ValueError:
+        return str(path)
+
+
 def duration(seconds: float) -> str:
     """A time as `45 s`, `12 min` or `3.5 h`."""
     if seconds < 120:
@@ -196,7 +204,8 @@ class _Bar:
     def skip(self, amount: float, note: str = "") -> None:
         self._note = note or self._note
         completed = self._progress.tasks[self._id].completed + amount
-        self._progress.reset(self._id, completed=completed, rate="", note=self._note)
+        self._progress.reset(self._id, rate="", note=self._note)
+        self._progress.update(self._id, completed=completed)
 
 
 class LineReporter:

@@ -10,6 +10,7 @@ import typer
 from vidbench.cli import console
 from vidbench.cli.complete import complete_model
 from vidbench.cli.options import (
+    DecoderOpt,
     DeviceOpt,
     JsonOpt,
     LimitOpt,
@@ -108,6 +109,7 @@ def eval_(
     layout: Annotated[str, typer.Option("--layout", metavar="fast|reference", help="Memory layout.")] = "fast",
     batch: Annotated[int, typer.Option("--batch", min=1, help="Views per forward pass.")] = 3,
     device: DeviceOpt = "auto",
+    decoder: DecoderOpt = "pyav",
     workers: WorkersOpt = 0,
     seed: SeedOpt = 0,
     limit: LimitOpt = None,
@@ -176,6 +178,7 @@ def finetune(
     jitter: Annotated[float, typer.Option("--jitter", help="Largest short side as a multiple of the crop.")] = 1.25,
     pull: PullOpt = False,
     device: DeviceOpt = "auto",
+    decoder: DecoderOpt = "pyav",
     workers: WorkersOpt = 0,
     cache_mb: Annotated[int, typer.Option("--cache-mb", min=0, help="Memory for decoded videos.")] = 2048,
     seed: SeedOpt = 0,

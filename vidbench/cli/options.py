@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from vidbench.cli.complete import complete_decoder
+
 OutOpt = Annotated[
     Path | None,
     typer.Option(
@@ -18,6 +20,15 @@ OutOpt = Annotated[
 JsonOpt = Annotated[bool, typer.Option("--json", help="Print the result as JSON on stdout, and nothing else there.")]
 SeedOpt = Annotated[int, typer.Option("--seed", help="Seed of everything that is random.")]
 DeviceOpt = Annotated[str, typer.Option("--device", metavar="auto|cpu|cuda:N|mps", help="Where the network runs.")]
+DecoderOpt = Annotated[
+    str,
+    typer.Option(
+        "--decoder",
+        metavar="pyav|torchcodec|decord",
+        help="What reads the videos; the last two are extras.",
+        autocompletion=complete_decoder,
+    ),
+]
 WorkersOpt = Annotated[int, typer.Option("--workers", min=0, help="Threads that decode; 0 takes one per core.")]
 JobsOpt = Annotated[int, typer.Option("--jobs", "-j", min=0, help="Processes; 0 takes one per core.")]
 LimitOpt = Annotated[int | None, typer.Option("--limit", min=1, help="Take the first N items only.")]

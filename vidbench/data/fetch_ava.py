@@ -44,7 +44,7 @@ def fetch(fetcher: Fetcher, source: Source, want: Want) -> Plan:
     plan.items, plan.wanted = [*held, *items], len(held) + len(items)
     plan.here = sum(map(fetcher.has, items))
     fetcher.ledger.plan(plan.wanted, "files")
-    left = fetcher.left(items, lambda item: item)
+    left = fetcher.left(items)
     with fetcher.progress(f"ava {want.split}", items, "files"):
         fetcher.each(left, fetcher.download)
     return plan

@@ -42,7 +42,7 @@ def fetch(fetcher: Fetcher, source: Source, want: Want) -> Plan:
         plan.wanted = None if "frames" in want.parts else plan.wanted
         return plan
     with fetcher.progress("charades frame lists", lists, "files"):
-        fetcher.each(fetcher.left(lists, lambda item: item), fetcher.download)
+        fetcher.each(fetcher.left(lists), fetcher.download)
     if "frames" in want.parts:
         frames = _Frames(fetcher, want, url)
         fetcher.each([url], lambda _: frames.run(), 1)

@@ -17,7 +17,7 @@ from vidbench.data import youtube
 from vidbench.data.fetching import Enough, Fetcher, Plan, Want, Wanted
 from vidbench.data.jobs import PART
 from vidbench.data.sources import Source, at_mirror
-from vidbench.errors import InputError, MissingError, disk_errors
+from vidbench.errors import InputError, disk_errors
 from vidbench.formats.annotations import Annotation, decode_annotations, load_annotations
 from vidbench.formats.labels import load_labels
 from vidbench.ledger import FOLDER, OK
@@ -91,7 +91,7 @@ class _Clips:
         if fetcher.dry:
             return self._count()
         fetcher.ledger.plan(self.plan.wanted or 0, "clips")
-        left = fetcher.left(self.items, lambda item: item)
+        left = fetcher.left(self.items)
         with fetcher.progress(f"{self.source.name} {want.split}", self.items, "clips", self.plan.wanted):
             if want.via != "youtube" and left and not self._full():
                 left = self._from_mirror(left)
@@ -261,13 +261,13 @@ class _Clips:
 
     # --- YouTube --------------------------------------------------------------------------------------------
 
-    def _from_youtube(self, left: list[Wanted]) -> list[Wanted]:
+    def _from_youtube(self, left: list[Wanted]) -> None:
+        if not left:
+            return
         if not youtube.at_hand():
             if self.want.via == "youtube":
-                raise MissingError(
-                    "downloading from YouTube needs the package yt_dlp", "pip install 'vidbench[youtube]'"
-                )
-            return left
+                raise youtube.missing()
+            return
         work = self.fetcher.out / FOLDER / "youtube"
         with disk_errors(work):
             work.mkdir(parents=True, exist_ok=True)

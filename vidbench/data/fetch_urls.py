@@ -25,11 +25,11 @@ def fetch(fetcher: Fetcher, source: Source, want: Want) -> Plan:
     items = read_links(want.file, by_site=want.via == "youtube")[: want.selection.limit]
     plan = Plan(items=items, wanted=len(items), here=sum(map(fetcher.has, items)))
     if fetcher.dry:
-        left = [item.url for item in items if not fetcher.has(item)]
-        plan.bytes = fetcher.sizes(left) if want.via != "youtube" else None
+        if want.via != "youtube":
+            plan.bytes = fetcher.sizes([item.url for item in items if not fetcher.has(item)])
         return plan
     fetcher.ledger.plan(len(items), "links")
-    left = fetcher.left(items, lambda item: item)
+    left = fetcher.left(items)
     with fetcher.progress("links", items, "links"):
         if want.via == "youtube":
             fetcher.each(left, partial(_video, fetcher, want), 1 if want.pause_s else None)

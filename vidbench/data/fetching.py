@@ -161,23 +161,22 @@ class Fetcher:
         place = self.out / item.name
         try:
             if "files" in record:
-                return sum(1 for _ in os.scandir(place)) == record["files"]
-            return place.stat().st_size == record.get("bytes")
+                return bool(sum(1 for _ in os.scandir(place)) == record["files"])
+            return bool(place.stat().st_size == record.get("bytes"))
         except OSError:
             return False
 
-    def left(self, items: Iterable[T], wanted: Callable[[T], Wanted]) -> list[T]:
+    def left(self, items: Iterable[Wanted]) -> list[Wanted]:
         """The items that are to be done now; earlier failures that trying again cannot mend are left alone."""
         found = []
-        for entry in items:
-            item = wanted(entry)
+        for item in items:
             record = self.ledger.records.get(item.key)
             if self.has(item) or (record is None and self._adopt(item)):
                 continue
             if record and record["reason"] != OK and not self._may_help(record):
                 self.skipped.add(item.key)
                 continue
-            found.append(entry)
+            found.append(item)
         return found
 
     def _adopt(self, item: Wanted) -> bool:

@@ -178,6 +178,8 @@ def _serve(connection: Connection[Any, Any], parent: int) -> None:
         while True:
             item = connection.recv()
             connection.send(_answer(function, item))
+    # the rest is the interpreter's own end, which nothing has to break off
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
 
 
 def _answer(function: Callable[[Any], Any], item: Any) -> tuple[str, Any]:

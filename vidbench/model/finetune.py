@@ -304,7 +304,7 @@ class _Training:
             item = self.clips.items[index]
             generator = torch.Generator().manual_seed(seed_for(self.request.seed, epoch, item.key))
             try:
-                return item, self.store.footage(item.path).random_clip(
+                return item, self.store.footage(item.file()).random_clip(
                     self.preprocess, self.request.jitter, self.request.flip, generator
                 )
             except VideoError as error:
@@ -335,7 +335,7 @@ class _Training:
 
         def read(item: ClipItem) -> Footage | VideoError:
             try:
-                return self.store.footage(item.path)
+                return self.store.footage(item.file())
             except VideoError as error:
                 return error
 

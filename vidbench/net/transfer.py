@@ -227,7 +227,8 @@ class _Part:
             # the slow step first: from here to the new name, a kill costs a download, but leaves no facts beside a file
             _to_disk(self.path)
             self._facts.unlink(missing_ok=True)
-        put_in_place(self.path, self._target)
+            self.path.replace(self._target)
+            _to_disk(self._target.parent)
 
 
 class _Transfer:

@@ -86,12 +86,17 @@ def different_lists(runs: Sequence[Run]) -> Html | None:
     )
 
 
+def coverage(clips: int, listed: int | None) -> str:
+    """How many clips a run took, and of how many, where a limit or a manifest left some out."""
+    return count(clips) if listed in (None, clips) else f"{count(clips)} of {count(listed)} listed"
+
+
 def _row(run: Run, summary: EvalSummary) -> tuple[str, ...]:
     views = summary.views
     return (
         summary.full,
         run.name,
-        count(summary.clips),
+        coverage(summary.clips, summary.listed),
         count(summary.evaluated),
         count(summary.failed),
         f"{views.temporal} \u00d7 {views.spatial}" if views else MISSING,

@@ -96,6 +96,7 @@ class EvalSummary(_OfModel):
     kind: Literal["eval"]
     classes: tuple[str, ...] | None = None
     num_classes: Count
+    listed: Count | None = None
     clips: Count
     evaluated: Count
     failed: Count
@@ -173,6 +174,7 @@ class AttackSummary(_OfModel):
     norm: str
     targeted: bool = False
     reference: Literal["labels", "predictions"] = "labels"
+    listed: Count | None = None
     clips: Count
     failed: Count
     clean_accuracy: Fraction | None = None

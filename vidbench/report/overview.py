@@ -104,7 +104,8 @@ def tiles(runs: Sequence[Run]) -> Html:
     if len(evals) == 1:
         ((label, _, summary),) = evals
         left_out = f"{count(summary.failed)} failed" if summary.failed else "none failed"
-        listed = f"of {count(summary.clips)} in the list, {left_out}"
+        in_list = summary.clips if summary.listed is None else summary.listed
+        listed = f"of {count(in_list)} in the list, {left_out}"
         found.append(_tile("Clips evaluated", count(summary.evaluated), label, listed))
     return tag("dl", *found[:_TILES], class_="tiles") if found else Html("")
 

@@ -6,7 +6,7 @@ import base64
 from collections.abc import Sequence
 from dataclasses import replace
 
-from vidbench.report.evaluation import different_lists, failures, state_notice
+from vidbench.report.evaluation import coverage, different_lists, failures, state_notice
 from vidbench.report.folders import AttackSummary, CurvePoint, Image, Run
 from vidbench.report.markup import MISSING, Html, count, figure, interval, join, percent, plural, scroll_box, table, tag
 from vidbench.report.plots import Point, Series, key, labelled_axis, line_plot, percent_axis
@@ -96,7 +96,7 @@ def _settings(found: Sequence[Labelled]) -> Html:
             "targeted" if one.targeted else "untargeted",
             count(one.steps),
             count(one.restarts),
-            count(one.clips),
+            coverage(one.clips, one.listed),
             count(one.failed),
             percent(one.clean_accuracy),
         )

@@ -108,7 +108,7 @@ def cut(
         why=why,
         short=_short(source, span, extent),
         frames=len(pictures.times),
-        fps=_named_rate(pictures.fps, source.rate if coding.fps is None else coding.fps),
+        fps=_rate(pictures, source.rate if coding.fps is None else coding.fps),
         width=pictures.width,
         height=pictures.height,
         duration_s=pictures.duration_s,
@@ -129,9 +129,10 @@ def _pictures(
     return *make(source, span, target, container, coding), "exact", why
 
 
-def _named_rate(measured: Fraction, named: Fraction) -> Fraction:
-    """A rate by its name, as 30000/1001, where what was measured is the same but for rounded times."""
-    return named if abs(measured / named - 1) < _SAME_RATE else measured.limit_denominator(1_000_000)
+def _rate(pictures: Pictures, named: Fraction) -> Fraction:
+    """The rate by its name, as 30000/1001, where what was measured is the same but for rounded times."""
+    same = len(pictures.times) == 1 or abs(pictures.fps / named - 1) < _SAME_RATE
+    return named if same else pictures.fps.limit_denominator(1_000_000)
 
 
 def _short(source: Source, span: Span, extent: Extent) -> str:

@@ -1,4 +1,4 @@
-"""Decoding by PyAV: the one file that opens containers for reading."""
+"""Decoding by PyAV: chosen frames of a video for models, and its facts."""
 
 from __future__ import annotations
 

@@ -93,7 +93,9 @@ def cut(
 
 
 def _plan_text(plan: CutPlan) -> None:
-    console.out(f"{plan.cuts} cuts of {plan.videos} videos to {plan.out}, {plan.there} of them there already")
+    console.out(
+        f"{plan.cuts} cuts of {plan.videos} videos to {console.place(plan.out)}, {plan.there} of them there already"
+    )
     if plan.seconds:
         console.out(f"{console.duration(plan.seconds)} to write where the videos are long enough")
     if plan.open_ended:
@@ -105,7 +107,9 @@ def _plan_text(plan: CutPlan) -> None:
 def _text(result: CutResult) -> None:
     from vidbench.ledger import tell_counts
 
-    console.out(f"{result.out}: {result.cuts} cuts of {result.videos} videos: {tell_counts(result.counts)}")
+    console.out(
+        f"{console.place(result.out)}: {result.cuts} cuts of {result.videos} videos: {tell_counts(result.counts)}"
+    )
     modes = ", ".join(f"{number} {mode}" for mode, number in result.modes.items())
     if modes:
         length = console.duration(result.seconds)
@@ -117,7 +121,7 @@ def _text(result: CutResult) -> None:
         console.out(f"{failure.reason}: {failure.name}: {failure.detail}")
     if len(result.failures) > SHOWN_FAILURES:
         console.out(f"... and {len(result.failures) - SHOWN_FAILURES} more that failed")
-    console.out(f"ledger: {result.ledger}")
+    console.out(f"ledger: {console.place(result.ledger)}")
 
 
 def _spans_text(found: CutPlan | CutResult) -> None:

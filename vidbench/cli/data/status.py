@@ -28,7 +28,8 @@ def _text(found: list[JobState]) -> None:
         console.out(f"{state.job}: {state.status}, {done}{of} {state.unit}: {tell_counts(state.counts)}")
         facts = [f"{state.bytes / 1e6:.1f} MB"] if state.bytes else []
         if state.rate is not None:
-            facts.append(f"{state.rate:.0f} {state.unit}/s" if state.rate >= 100 else f"{state.rate:.3g} {state.unit}/s")
+            rate = f"{state.rate:.0f}" if state.rate >= 100 else f"{state.rate:.3g}"
+            facts.append(f"{rate} {state.unit}/s")
         if state.left_s is not None:
             facts.append(f"{console.duration(state.left_s)} left")
         console.out(f"  {', '.join([*facts, 'last change ' + state.updated])}")
