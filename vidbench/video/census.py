@@ -16,7 +16,9 @@ from av.container import InputContainer
 from av.video.stream import VideoStream
 
 from vidbench.video.clip import VideoError
-from vidbench.video.decoder import DECODERS, NoFramesError
+from vidbench.video.decoder import DECODERS
+from vidbench.video.gather import NoFramesError
+from vidbench.video.stream import picture_stream
 
 Level = Literal["quick", "sampled", "full"]
 SAMPLES = 5
@@ -207,14 +209,6 @@ def _container(container: InputContainer, level: Level, gone: str) -> Census:
     if kind == "ok" and (uneven := _uneven(times)):
         kind, detail = "vfr", uneven
     return Census(kind, detail, facts.frames, facts.declared, fps, facts.width, facts.height, facts.codec)
-
-
-def picture_stream(container: InputContainer) -> VideoStream | None:
-    """The first video stream that is not cover art."""
-    for stream in container.streams.video:
-        if not stream.disposition & av.stream.Disposition.attached_pic:
-            return stream
-    return None
 
 
 def _walk(

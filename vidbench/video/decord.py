@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 
 from vidbench.errors import MissingError
 from vidbench.video.clip import Frames, VideoError
-from vidbench.video.decoder import Decoder, Wanted, gather
+from vidbench.video.decoder import Decoder, Wanted
+from vidbench.video.gather import gather
 from vidbench.video.pyav import probe
 
 

@@ -25,6 +25,7 @@ from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
 from vidbench.video.clip import VideoError
+from vidbench.video.stream import picture_stream
 
 FINEST = 2
 """The best quality there is: libav's encoder raises 1 to 2, so FFmpeg's `-q:v 1` writes the same files as `-q:v 2`."""
@@ -207,12 +208,8 @@ class _Reader:
             raise
 
     def _best(self) -> VideoStream:
-        stream = self.container.streams.best("video")
-        # cover art is a "video" of one attached picture
-        if not isinstance(stream, VideoStream) or stream.disposition & av.stream.Disposition.attached_pic:
-            lacking = [found for found in self.container.streams.video if found.codec_context is None]
-            if lacking:
-                raise SourceError("unsupported", "no decoder for its codec")
+        stream = picture_stream(self.container)
+        if stream is None:
             raise SourceError("no_video", "no video stream")
         if stream.codec_context is None:
             raise SourceError("unsupported", "no decoder for its codec")

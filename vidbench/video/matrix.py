@@ -13,7 +13,8 @@ from av.video.stream import VideoStream
 
 from vidbench.errors import MissingError
 from vidbench.video.clip import VideoError
-from vidbench.video.decoder import DECODERS, NoFramesError
+from vidbench.video.decoder import DECODERS
+from vidbench.video.gather import NoFramesError
 
 FRAMES = 30
 SIZE = (64, 48)

@@ -13,10 +13,11 @@ from numpy.typing import NDArray
 
 from vidbench.video.clip import Frames, VideoError, VideoInfo
 from vidbench.video.decoder import Wanted
+from vidbench.video.stream import picture_stream
 
 
 def probe(path: Path) -> VideoInfo:
-    """The facts of the first video stream, without decoding; frames are counted by their packets.
+    """The facts of the best video stream, as FFmpeg chooses it, without decoding; frames are counted by their packets.
 
     Raises:
         VideoError: No such file, not a video, no video stream, or cut off.
@@ -84,14 +85,13 @@ def _info(path: Path, container: InputContainer) -> VideoInfo:
 
 
 def _stream(container: InputContainer) -> VideoStream:
-    for stream in container.streams.video:
-        # cover art is a "video" of one attached picture
-        if not stream.disposition & av.stream.Disposition.attached_pic:
-            if stream.codec_context is None:
-                raise VideoError("no decoder for its codec")
-            stream.thread_type = "AUTO"
-            return stream
-    raise VideoError("no video stream")
+    stream = picture_stream(container)
+    if stream is None:
+        raise VideoError("no video stream")
+    if stream.codec_context is None:
+        raise VideoError("no decoder for its codec")
+    stream.thread_type = "AUTO"
+    return stream
 
 
 def _decode_pass(

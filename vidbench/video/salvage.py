@@ -11,8 +11,9 @@ from av.container import InputContainer, OutputContainer
 from av.stream import Stream
 from av.video.stream import VideoStream
 
-from vidbench.video.census import STRICT, picture_stream
+from vidbench.video.census import STRICT
 from vidbench.video.clip import VideoError
+from vidbench.video.stream import picture_stream
 
 CRF = 18
 _CLOCK = Fraction(1, 90000)

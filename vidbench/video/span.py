@@ -18,6 +18,7 @@ from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
 from vidbench.video.clip import VideoError
+from vidbench.video.stream import picture_stream
 
 Reason = Literal["missing", "truncated", "corrupt", "no_video", "unsupported", "empty"]
 Step = tuple[str, str]
@@ -175,18 +176,18 @@ def opened(path: Path, strict: bool = False) -> Iterator[tuple[InputContainer, V
 
 
 def _video(container: InputContainer, strict: bool) -> VideoStream:
-    for stream in container.streams.video:
-        if not stream.disposition & av.stream.Disposition.attached_pic:
-            if stream.codec_context is None:
-                raise CutError("unsupported", "no decoder for its codec")
-            stream.thread_count = 1
-            if strict:
-                stream.codec_context.options = _STRICT
-            for other in container.streams:
-                if other.index != stream.index:
-                    other.discard = av.stream.Discard.all
-            return stream
-    raise CutError("no_video", "no video stream")
+    stream = picture_stream(container)
+    if stream is None:
+        raise CutError("no_video", "no video stream")
+    if stream.codec_context is None:
+        raise CutError("unsupported", "no decoder for its codec")
+    stream.thread_count = 1
+    if strict:
+        stream.codec_context.options = _STRICT
+    for other in container.streams:
+        if other.index != stream.index:
+            other.discard = av.stream.Discard.all
+    return stream
 
 
 def _first_frame(path: Path, container: InputContainer, stream: VideoStream) -> VideoFrame:

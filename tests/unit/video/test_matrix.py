@@ -11,7 +11,8 @@ from vidbench.catalogue import Entry
 from vidbench.errors import MissingError
 from vidbench.video import matrix
 from vidbench.video.clip import VideoError
-from vidbench.video.decoder import DECODERS, NoFramesError
+from vidbench.video.decoder import DECODERS
+from vidbench.video.gather import NoFramesError
 from vidbench.video.matrix import CODECS, FRAMES, Cell, Codec, count, render
 
 
