@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from functools import partial
@@ -13,8 +13,8 @@ from pathlib import Path
 from pydantic import BaseModel, ConfigDict, Field
 
 from vidbench.data.dataset import clip_key, manifest_paths, read_listed
-from vidbench.data.folders import VIDEO_ENDINGS
-from vidbench.data.jobs import PART, work_off
+from vidbench.data.folders import videos_below
+from vidbench.data.jobs import work_off
 from vidbench.data.pool import Lost, each
 from vidbench.data.repair import Repaired, Wanted, repair
 from vidbench.errors import InputError, RunConflictError, UsageError
@@ -359,43 +359,8 @@ def _read(source: Path, root: Path | None) -> _Source:
 
 def _folder(folder: Path) -> _Source:
     root = os.path.realpath(folder)
-    names: list[str] = []
-    others = 0
-    for home, files in _walk(root):
-        for name in files:
-            relative = os.path.relpath(os.path.join(home, name), root)
-            if os.path.splitext(name)[1].lower() not in VIDEO_ENDINGS:
-                others += 1
-                continue
-            try:
-                relative.encode()
-            except UnicodeEncodeError:
-                raise InputError(
-                    f"{folder}: a file's name is not UTF-8: {os.fsencode(relative)!r}", "Rename that file."
-                ) from None
-            names.append(relative)
-    if not names:
-        raise InputError(
-            f"{folder}: no video in this folder ({others} other files)",
-            f"Videos are told by their names: {' '.join(sorted(VIDEO_ENDINGS))}.",
-        )
-    return _Source(
-        Path(root), tuple(_Video(name, os.path.join(root, name), None, None) for name in sorted(names)), others
-    )
-
-
-def _walk(root: str) -> Iterator[tuple[str, list[str]]]:
-    """Folders, through links too, each once; not what vidbench keeps there."""
-    seen = {os.path.realpath(root)}
-    for home, folders, files in os.walk(root, followlinks=True):
-        kept = []
-        for name in sorted(folders):
-            real = os.path.realpath(os.path.join(home, name))
-            if name != FOLDER and not name.endswith(PART) and real not in seen:
-                seen.add(real)
-                kept.append(name)
-        folders[:] = kept
-        yield home, [name for name in files if not name.endswith(PART)]
+    names, others = videos_below(Path(root))
+    return _Source(Path(root), tuple(_Video(name, os.path.join(root, name), None, None) for name in names), others)
 
 
 def _file_key(path: str) -> str:

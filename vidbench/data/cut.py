@@ -17,6 +17,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from vidbench.data.dataset import read_clips
+from vidbench.data.folders import VIDEO_ENDINGS, videos_below
 from vidbench.data.jobs import PART, sweep, work_off
 from vidbench.errors import InputError, UsageError, disk_errors
 from vidbench.formats.spans import SpanRow, load_spans
@@ -27,8 +28,6 @@ from vidbench.runs import content_hash, write_text_atomic
 from vidbench.video.cut import Coding, CutError, Engine, Mode, Span, cut
 from vidbench.video.ffmpeg import require_ffmpeg
 
-VIDEOS = (".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi", ".mpg", ".mpeg", ".ts", ".flv", ".wmv", ".3gp")
-"""Endings by which a video is told from a list, and found in a folder."""
 AVA = Span(900.0, 1801.0)
 """The part of AVA's films that is annotated, as `ffmpeg -ss 900 -t 901` of its preparation cuts it."""
 DONE = ("ok", "short")
@@ -514,13 +513,9 @@ def _refuse_options(request: CutRequest) -> None:
 def _videos(source: Path, request: CutRequest, folders: list[str]) -> Iterator[_Video]:
     """The videos of one source; with --replace, also the folders that the cuts go to."""
     if source.is_dir():
-        found = [(path, path, path.relative_to(source).as_posix()) for path in _walk(source, request.out)]
-        if not found:
-            raise InputError(
-                f"{source}: no video in this folder", f"Videos are told by their endings: {' '.join(VIDEOS)}."
-            )
-        named = [(str(path.absolute()), str(path), below) for path, _, below in found]
-    elif source.suffix.lower() in VIDEOS:
+        found, _ = videos_below(source, request.out)
+        named = [(str((source / below).absolute()), str(source / below), below) for below in found]
+    elif source.suffix.lower() in VIDEO_ENDINGS:
         if not source.is_file():
             raise InputError(f"{source}: no such file", "Give videos, folders of videos, or a list of `path label`.")
         named = [(str(source.absolute()), str(source), source.name)]
@@ -554,16 +549,6 @@ def _video(path: str, name: str, place: str) -> _Video:
 def _below(out: Path | None, place: str) -> Path:
     assert out is not None
     return out.absolute() / place
-
-
-def _walk(folder: Path, out: Path | None) -> list[Path]:
-    """The videos of a folder, but for those that are cuts."""
-    own = None if out is None else out.absolute()
-    found = []
-    for home, folders, files in os.walk(folder):
-        folders[:] = [name for name in folders if name != FOLDER and Path(home, name).absolute() != own]
-        found += [Path(home, name) for name in files if Path(name).suffix.lower() in VIDEOS]
-    return sorted(found)
 
 
 def _kept(name: str) -> str:
@@ -620,7 +605,7 @@ def _row_place(video: _Video, row: SpanRow) -> str:
     home, stem = os.path.dirname(video.place), Path(video.place).stem
     if not row.name:
         return os.path.join(home, span_name(stem, _row_span(row)))
-    return os.path.join(home, row.name if Path(row.name).suffix.lower() in VIDEOS else f"{row.name}.mp4")
+    return os.path.join(home, row.name if Path(row.name).suffix.lower() in VIDEO_ENDINGS else f"{row.name}.mp4")
 
 
 def _refuse_clashes(items: Sequence[CutItem]) -> None:

@@ -8,7 +8,8 @@ from pathlib import Path, PurePosixPath
 from urllib.parse import unquote, urlsplit
 
 from vidbench.data import youtube
-from vidbench.data.fetching import Fetcher, Plan, Want, Wanted, check_video, is_video_name
+from vidbench.data.fetching import Fetcher, Plan, Want, Wanted, check_video
+from vidbench.data.folders import is_video_name
 from vidbench.data.sources import Source
 from vidbench.errors import InputError, disk_errors
 from vidbench.formats.kinetics import line_errors

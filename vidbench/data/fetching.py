@@ -12,7 +12,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import BinaryIO, TypeVar
 
 from vidbench.data.selection import Selection
@@ -31,7 +31,6 @@ T = TypeVar("T")
 REASONS = (OK, "gone", "blocked", "throttled", "network", "tool", "corrupt")
 CAN_HELP = ("throttled", "network", "tool")
 """Failures that another run may mend."""
-VIDEO_NAMES = (".mp4", ".mkv", ".webm", ".avi", ".mov", ".m4v", ".mpg", ".mpeg", ".flv", ".wmv", ".3gp")
 _JOIN_S = 5.0
 
 
@@ -400,8 +399,3 @@ def parse_rate(text: str) -> float:
     if not match or float(match[1]) == 0:
         raise ValueError(f"{text!r} is not a rate such as 500K, 5M or 1G")
     return float(match[1]) * {"": 1, "k": 1e3, "m": 1e6, "g": 1e9}[match[2].lower()]
-
-
-def is_video_name(name: str) -> bool:
-    """Whether a file name ends as those of videos do."""
-    return PurePosixPath(name).suffix.lower() in VIDEO_NAMES

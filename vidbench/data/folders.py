@@ -14,7 +14,7 @@ from vidbench.errors import InputError
 from vidbench.formats.kinetics import path_problem
 
 VIDEO_ENDINGS = frozenset(
-    (".mp4", ".mkv", ".webm", ".avi", ".mov", ".m4v", ".mpg", ".mpeg", ".flv", ".wmv", ".3gp", ".m2ts", ".ogv")
+    (".mp4", ".mkv", ".webm", ".avi", ".mov", ".m4v", ".mpg", ".mpeg", ".flv", ".wmv", ".3gp", ".ts", ".m2ts", ".ogv")
 )
 """What makes a file a video here; whether it is one, `vidbench data check` tells."""
 IMAGE_ENDINGS = frozenset((".jpg", ".jpeg", ".png"))
@@ -78,6 +78,51 @@ def scan(root: Path) -> FolderScan:
             skipped["folders in class folders"] += len(inner)
     links = frozenset(name for name in folders if (root / name).is_symlink())
     return FolderScan(root, classes, loose, links, dict(sorted(skipped.items())))
+
+
+def videos_below(folder: Path, leave_out: Path | None = None) -> tuple[list[str], int]:
+    """The videos in a folder and all folders in it, by their paths from there, sorted; and how many other files.
+
+    Links to folders are followed, each folder is entered once. Hidden names are other files.
+
+    Args:
+        folder: Where to look.
+        leave_out: A folder that is not entered, as the one that is written to.
+
+    Raises:
+        InputError: There is no video, or a name is not UTF-8.
+    """
+    out = None if leave_out is None else os.path.realpath(leave_out)
+    seen = {os.path.realpath(folder)}
+    found: list[str] = []
+    others = 0
+    for home, folders, names in os.walk(folder, followlinks=True):
+        kept = []
+        for name in sorted(folders):
+            real = os.path.realpath(os.path.join(home, name))
+            if not name.startswith(".") and not name.endswith(PART) and real != out and real not in seen:
+                seen.add(real)
+                kept.append(name)
+        folders[:] = kept
+        videos = [name for name in names if is_video_name(name)]
+        others += sum(not name.endswith(PART) for name in names) - len(videos)
+        found += [os.path.relpath(os.path.join(home, name), folder) for name in videos]
+    for name in found:
+        try:
+            name.encode()
+        except UnicodeEncodeError:
+            raise InputError(f"{folder}: a name is not UTF-8: {os.fsencode(name)!r}", "Rename that file.") from None
+    if not found:
+        raise InputError(
+            f"{folder}: no video in this folder ({others} other files)",
+            f"Videos are told by their names: {' '.join(sorted(VIDEO_ENDINGS))}.",
+        )
+    return sorted(found), others
+
+
+def is_video_name(name: str) -> bool:
+    """Whether a file's name is a video's: by its ending, and not hidden, as the `._x.mp4` of a Mac are."""
+    return not os.path.basename(name).startswith(".") and os.path.splitext(name)[1].lower() in VIDEO_ENDINGS
 
 
 def _look(folder: Path, name: str, skipped: Counter[str]) -> tuple[list[str], tuple[VideoFile, ...]]:

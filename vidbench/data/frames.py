@@ -15,7 +15,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from vidbench.data.dataset import read_clips
-from vidbench.data.folders import VIDEO_ENDINGS
+from vidbench.data.folders import VIDEO_ENDINGS, videos_below
 from vidbench.data.jobs import PART, default_jobs, work_off
 from vidbench.errors import InputError, RunConflictError, UsageError, disk_errors
 from vidbench.formats.framelist import FrameLine, name_problem, save_frames
@@ -278,27 +278,13 @@ def _videos(request: FramesRequest) -> list[_Video]:
 def _sources(request: FramesRequest) -> Iterator[Path]:
     for source in request.sources:
         if source.is_dir():
-            yield from _in_folder(source)
+            yield from (source / name for name in videos_below(source, request.out)[0])
         elif not source.is_file():
             raise InputError(f"{source}: no such file or folder", "Give videos, folders of videos, or a list.")
         elif source.suffix.lower() in VIDEO_ENDINGS:
             yield source
         else:
             yield from (clip.path for clip in read_clips(source, request.root).items)
-
-
-def _in_folder(folder: Path) -> Iterator[Path]:
-    count = 0
-    for home, folders, names in os.walk(folder):
-        folders[:] = sorted(name for name in folders if not name.startswith(".") and not name.endswith(PART))
-        for name in sorted(names):
-            if not name.startswith(".") and os.path.splitext(name)[1].lower() in VIDEO_ENDINGS:
-                count += 1
-                yield Path(home, name)
-    if not count:
-        raise InputError(
-            f"{folder}: no videos in this folder", f"Their names end in {', '.join(sorted(VIDEO_ENDINGS))}."
-        )
 
 
 def _refuse_same_names(paths: Iterable[Path]) -> None:

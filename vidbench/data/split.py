@@ -16,7 +16,7 @@ BY_NAME = "kinetics name"
 BY_FILE = "file name"
 
 _SHARE = re.compile(r"([A-Za-z0-9_-]+)=(\d*\.?\d+)")
-_CLIP = re.compile(r"(.+)_\d{6}_\d{6}")
+_CLIP = re.compile(r"(.+)_\d{6}_\d{6}", re.DOTALL)
 _EXAMPLE = "Give shares as val=0.1,test=0.1; what is left is train."
 
 

@@ -208,7 +208,7 @@ def test_what_is_refused_before_any_work(tree: Path) -> None:
     assert "no such file" in refused(InputError, tree / "none.mp4", out=out)
     assert refused(InputError, val, out=tree / "vallist.txt/x") == f"{tree}/vallist.txt/x: not a folder"
     (tree / "nothing").mkdir()
-    assert refused(InputError, tree / "nothing", out=out) == f"{tree}/nothing: no video in this folder"
+    assert refused(InputError, tree / "nothing", out=out) == f"{tree}/nothing: no video in this folder (0 other files)"
     assert not out.exists()
 
 
@@ -260,7 +260,7 @@ def test_smart_falls_back_and_counts_why(tree: Path) -> None:
 
 def test_names_that_no_ledger_can_hold(tree: Path) -> None:
     os.rename(tree / "k/val/zumba/c d.mp4", os.fsencode(tree / "k/val/zumba") + b"/\xff.mp4")
-    assert "the name is not UTF-8" in refused(InputError, tree / "k/val", out=tree / "out")
+    assert "a name is not UTF-8" in refused(InputError, tree / "k/val", out=tree / "out")
 
 
 def test_a_name_that_is_too_long_fails_alone(tree: Path) -> None:

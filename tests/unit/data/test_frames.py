@@ -223,7 +223,7 @@ def test_names_that_no_folder_can_have(tmp_path: Path, make_video: MakeVideo, na
 def test_what_cannot_be_asked(tmp_path: Path, make_video: MakeVideo) -> None:
     video = make_video()
     (tmp_path / "nothing").mkdir()
-    with pytest.raises(InputError, match="no videos in this folder"):
+    with pytest.raises(InputError, match="no video in this folder"):
         run(tmp_path / "out", tmp_path / "nothing")
     with pytest.raises(InputError, match="no such file or folder"):
         run(tmp_path / "out", tmp_path / "absent.mp4")
