@@ -14,6 +14,8 @@ from vidbench.formats.manifest import Manifest, decode_manifest, is_manifest
 from vidbench.runs import content_hash
 from vidbench.video.clip import VideoError
 
+NO_LABEL = -1
+"""The label of an item that has none."""
 BY_OPTION = "--root"
 BY_LIST = "list folder"
 BY_WORKING = "working folder"
@@ -100,7 +102,7 @@ class Listed:
     sha256: str
 
 
-def read_clips(source: Path, root: Path | None = None, limit: int | None = None) -> ClipList:
+def read_clips(source: Path, root: Path | None = None, limit: int | None = None, *, labelled: bool = True) -> ClipList:
     """Read a list of videos, or a manifest, and find the folder that its relative paths start from.
 
     A manifest (see `vidbench.formats.manifest`) gives its usable rows that have a label, and its own root. For a list,
@@ -113,6 +115,7 @@ def read_clips(source: Path, root: Path | None = None, limit: int | None = None)
         source: The list, lines of `path label`, or the manifest.
         root: The folder of relative paths.
         limit: Take the first so many videos only, 1 or more.
+        labelled: Whether rows of a manifest need a label; without one an item has `NO_LABEL`.
 
     Raises:
         InputError: The list cannot be read, names a video twice, fits two roots, or no file of it exists; or the
@@ -123,7 +126,7 @@ def read_clips(source: Path, root: Path | None = None, limit: int | None = None)
         raise UsageError(f"--limit {limit} takes no video", "Give a limit of 1 or more.")
     data = read_list_bytes(source)
     if is_manifest(data, source.name):
-        return _frozen_clips(source, data, root, limit)
+        return _frozen_clips(source, data, root, limit, labelled)
     found = read_listed(source, root, data)
     _refuse_repeats(source, found.rows, found.paths)
     items = tuple(
@@ -165,14 +168,22 @@ def manifest_paths(manifest: Manifest, source: Path, root: Path | None = None) -
     return Path(place.folder), tuple(place.locate(row.path) for row in manifest.rows)
 
 
-def _frozen_clips(source: Path, data: bytes, root: Path | None, limit: int | None) -> ClipList:
+def _frozen_clips(source: Path, data: bytes, root: Path | None, limit: int | None, labelled: bool) -> ClipList:
     manifest = decode_manifest(data, source)
     folder, paths = manifest_paths(manifest, source, root)
-    items = tuple(
-        ClipItem(row.path, Path(path), row.label, row.line, clip_key(row.path, row.label), row.bytes)
+    chosen = [
+        (row, path, NO_LABEL if row.label is None else row.label)
         for row, path in zip(manifest.rows, paths, strict=True)
-        if row.usable and row.label is not None
+        if row.usable and not (labelled and row.label is None)
+    ]
+    items = tuple(
+        ClipItem(row.path, Path(path), label, row.line, clip_key(row.path, label), row.bytes)
+        for row, path, label in chosen
     )
+    if not items and not labelled:
+        raise InputError(
+            f"{source}: no usable video among {len(manifest.rows)}", "`data check --repair` may mend some."
+        )
     if not items:
         raise InputError(
             f"{source}: no usable video with a label among {len(manifest.rows)}",

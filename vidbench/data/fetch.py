@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from vidbench.data import fetch_ava, fetch_charades, fetch_clips, fetch_urls
 from vidbench.data.fetching import CAN_HELP, REASONS, Fetcher, Plan, Throttled, Want, free_bytes, parse_rate
 from vidbench.data.jobs import sweep
-from vidbench.data.selection import Selection, parse_classes
+from vidbench.data.selection import Selection, parse_names
 from vidbench.data.sources import SOURCES, YOUTUBE, Source, at_mirror
 from vidbench.errors import NetworkError, UsageError
 from vidbench.ledger import OK, Ledger, count_reasons
@@ -36,6 +36,7 @@ class FetchRequest(BaseModel):
         split: Which part of the set; None is the source's first.
         limit: At most so many videos.
         per_class: At most so many of each class.
+        ids: Names of source videos separated by commas.
         classes: Class names separated by commas.
         sample_seed: Choose a balanced sample by this seed, instead of what comes first.
         mirror: Stands in for scheme and host of every address of the source.
@@ -60,6 +61,7 @@ class FetchRequest(BaseModel):
     split: str | None = None
     limit: int | None = Field(None, ge=1)
     per_class: int | None = Field(None, ge=1)
+    ids: str = ""
     classes: str = ""
     sample_seed: int | None = Field(None, ge=0)
     mirror: str | None = None
@@ -176,11 +178,13 @@ def _want(request: FetchRequest, source: Source) -> Want:
     by_class = request.classes or request.per_class or request.sample_seed is not None
     if by_class and source.kind != "clips":
         raise UsageError(f"{source.name} has no classes to choose by", "Use --limit, or a Kinetics source.")
-    parts = parse_classes(request.what)
+    if request.ids and source.kind == "urls":
+        raise UsageError("urls has no names of videos", "Leave out --ids.")
+    parts = parse_names(request.what)
     known = {"ava": fetch_ava.PARTS, "charades": fetch_charades.PARTS}.get(source.kind, ())
     if unknown := [part for part in parts if part not in known]:
         raise UsageError(f"{source.name} has no part {unknown[0]!r}", f"Its parts: {', '.join(known) or 'none'}.")
-    retry = parse_classes(request.retry_reasons)
+    retry = parse_names(request.retry_reasons)
     if unknown := [reason for reason in retry if reason not in (*REASONS[1:], *KINDS)]:
         raise UsageError(
             f"--retry-reason {unknown[0]!r} is no reason", f"Reasons: {', '.join((*REASONS[1:], *KINDS))}."
@@ -200,7 +204,13 @@ def _want(request: FetchRequest, source: Source) -> Want:
         pause_s = _YOUTUBE_PAUSE_S if request.youtube_url == YOUTUBE else 0.0
     return Want(
         split=split,
-        selection=Selection(parse_classes(request.classes), request.per_class, request.limit, request.sample_seed),
+        selection=Selection(
+            parse_names(request.ids),
+            parse_names(request.classes),
+            request.per_class,
+            request.limit,
+            request.sample_seed,
+        ),
         parts=parts or known,
         mirror=request.mirror,
         via=request.via,

@@ -10,6 +10,7 @@ from vidbench.data.sources import AVA_VIDEO, Source, at_mirror
 from vidbench.errors import InputError
 from vidbench.ledger import OK
 from vidbench.net.http import Failure
+from vidbench.runs import write_text_atomic
 
 PARTS = ("annotations", "frame_lists", "boxes", "videos")
 _FILM = re.compile(r"[\w-]+\.(mp4|mkv|webm|avi)")
@@ -81,10 +82,12 @@ def _films(fetcher: Fetcher, source: Source, want: Want) -> list[Wanted]:
     names = [name for name in names if name]
     if bad := [name for name in names if not _FILM.fullmatch(name)]:
         raise Failure("corrupt", "films", f"{address} is no list of films: {bad[0][:80]!r}")
+    if not fetcher.dry:
+        write_text_atomic(fetcher.out / PurePosixPath(address).name, "".join(f"{name}\n" for name in names))
     if want.split in ("train", "val"):
         ids = _ids(fetcher, want.split)
         names = [name for name in names if PurePosixPath(name).stem in ids]
-    names = names[: want.selection.limit]
+    names = want.selection.named(names, lambda name: PurePosixPath(name).stem)[: want.selection.limit]
     return [
         Wanted(f"videos/{name}", at_mirror(AVA_VIDEO.format(split=folder, name=name), want.mirror)) for name in names
     ]

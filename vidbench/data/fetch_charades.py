@@ -73,6 +73,8 @@ class _Frames:
         self.here = 0
         self._open: _Open | None = None
         self._only = _ids(fetcher.out, want.split) if want.split != "all" else None
+        if want.selection.ids:
+            self._only = set(want.selection.named(sorted(self._only), str) if self._only else want.selection.ids)
         self._archives = fetcher.archives
 
     def run(self) -> None:
@@ -95,7 +97,17 @@ class _Frames:
                     raise
                 self.fetcher.reporter.warn(f"{self.url} has changed; it is read from its beginning")
                 self._read(0, "")
-            self._archives.append({"key": self.url, "reason": OK, "split": self.want.split})
+            self._tell_absent()
+            if not self.want.selection.ids:
+                self._archives.append({"key": self.url, "reason": OK, "split": self.want.split})
+
+    def _tell_absent(self) -> None:
+        """A line for each video that was asked for by name, or is listed, and that the tarball does not hold."""
+        found = {Path(item.name).name for item in self.items}
+        for video in sorted((self._only or set()) - found):
+            item = _item(f"{FRAMES}/{video}")
+            self.fetcher.record(item, "gone", kind="mirror", detail="not in the tarball", archive=self.url)
+            self.items.append(item)
 
     def _resume(self, records: list[Json]) -> tuple[int, str]:
         """Where to take the tarball up: at the last video that is here, which is then passed over.
@@ -110,6 +122,8 @@ class _Frames:
         limit = self.want.selection.limit
         if limit is not None and len(self.items) >= limit:
             self.items = self.items[:limit]
+            return True
+        if self._only and len(self.items) == len(self._only):
             return True
         read = self._archives.by_key.get(self.url, {}).get("split") in ("all", self.want.split)
         return whole and read
@@ -176,10 +190,11 @@ class _Frames:
             archive=self.url,
             offset=video.offset,
             version=version,
-            split=self.want.split,
+            # of a choice nothing can be said of what lies before it
+            split="" if self.want.selection.ids else self.want.split,
         )
         self.items.append(item)
-        if len(self.items) == self.want.selection.limit:
+        if len(self.items) == self.want.selection.limit or (self._only and len(self.items) == len(self._only)):
             raise Enough
 
 

@@ -8,6 +8,7 @@ import shutil
 import threading
 import time
 from collections.abc import Iterable
+from dataclasses import replace
 from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import BinaryIO
@@ -66,12 +67,12 @@ class _Clips:
     def __init__(self, fetcher: Fetcher, source: Source, want: Want, rows: Iterable[Annotation]) -> None:
         self.fetcher, self.source, self.want = fetcher, source, want
         selection = want.selection
-        chosen = selection.choose(list(rows), lambda row: row.label, lambda row: row.clip_name)
-        if not selection.balanced and selection.limit:
-            # the first so many that arrive, not the first so many of the table
-            chosen = type(selection)(selection.classes).choose(
-                list(rows), lambda row: row.label, lambda row: row.clip_name
-            )
+        table = list(rows)
+        self.listed = len(table)
+        found = selection.named(table, lambda row: row.youtube_id)
+        # without a sample, the first so many that arrive are taken, not the first so many of the table
+        choice = selection if selection.balanced else replace(selection, limit=None)
+        chosen = choice.choose(found, lambda row: row.label, lambda row: row.clip_name)
         self.items = [_wanted(row, want.split) for row in chosen]
         self.by_file = {PurePosixPath(item.name).name: item for item in self.items}
         self.first_of = selection.limit if not selection.balanced else None
@@ -217,7 +218,7 @@ class _Clips:
             if names or reason == OK:
                 self.archives.append({"key": url, "reason": reason, "names": names})
         strange = sum(name not in self.by_file for name in names)
-        if strange and not self.want.selection.balanced and not self.want.selection.classes:
+        if strange and len(self.items) == self.listed:
             self.plan.notes.append(f"{url} holds {strange} clips that the annotations do not name; they are left out")
 
     def _take(self, member: Member, body: BinaryIO, url: str, open_items: set[str]) -> None:

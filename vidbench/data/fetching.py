@@ -28,6 +28,7 @@ from vidbench.video.pyav import probe
 
 T = TypeVar("T")
 
+DONE, FAILED = "done", "failed"
 REASONS = (OK, "gone", "blocked", "throttled", "network", "tool", "corrupt")
 CAN_HELP = ("throttled", "network", "tool")
 """Failures that another run may mend."""
@@ -192,6 +193,7 @@ class Fetcher:
             {
                 "key": item.key,
                 "name": item.name,
+                "state": DONE,
                 "reason": OK,
                 "detail": "found in its place",
                 "bytes": place.stat().st_size,
@@ -223,7 +225,8 @@ class Fetcher:
 
     def record(self, item: Wanted, reason: str, **facts: object) -> None:
         """Write the ledger line of an item, and count it."""
-        self.ledger.append({"key": item.key, "name": item.name, "reason": reason, **facts})
+        state = DONE if reason == OK else FAILED
+        self.ledger.append({"key": item.key, "name": item.name, "state": state, "reason": reason, **facts})
         with self._told:
             again = item.key in self._counted
             self._counted[item.key] = reason

@@ -284,7 +284,7 @@ def _sources(request: FramesRequest) -> Iterator[Path]:
         elif source.suffix.lower() in VIDEO_ENDINGS:
             yield source
         else:
-            yield from (clip.path for clip in read_clips(source, request.root).items)
+            yield from (clip.path for clip in read_clips(source, request.root, labelled=False).items)
 
 
 def _refuse_same_names(paths: Iterable[Path]) -> None:

@@ -13,7 +13,8 @@ from pydantic import BaseModel, ConfigDict, Field
 from vidbench.data.jobs import PART
 from vidbench.data.source_kind import LIST, read_as
 from vidbench.errors import InputError, UsageError, disk_errors
-from vidbench.formats.kinetics import ListLine, dump_list, load_list, path_problem
+from vidbench.formats.kinetics import ListLine, decode_list, dump_list, path_problem, read_list_bytes
+from vidbench.formats.manifest import decode_manifest, is_manifest
 from vidbench.progress import Reporter, SilentReporter
 
 RAW = "test_raw.csv"
@@ -26,7 +27,7 @@ class BuildCsvRequest(BaseModel):
     """What to build.
 
     Attributes:
-        list: The list to read, lines of `path label`.
+        list: The list to read, lines of `path label`, or a manifest, whose usable videos are taken.
         seed: Seed of the shuffle, 0 to 2**32 - 1.
         shuffle: Whether to change the order at all.
         prefix: Text put directly before every path that starts with `./`, and before no other; `.` turns
@@ -86,8 +87,7 @@ def build_csv(request: BuildCsvRequest, reporter: Reporter | None = None) -> Bui
     """
     reporter = reporter or SilentReporter()
     _check(request)
-    with read_as(request.list, LIST):
-        rows = load_list(request.list)
+    rows, left_out = _rows(request.list)
     if request.shuffle:
         rows = tuple(rows[index] for index in np.random.RandomState(request.seed).permutation(len(rows)))
     raw = [ListLine(_prefixed(row.path, request.prefix), row.label, row.line) for row in rows]
@@ -100,7 +100,7 @@ def build_csv(request: BuildCsvRequest, reporter: Reporter | None = None) -> Bui
     if named is not None:
         texts[named] = texts[folder / RESIZED]
     refuse_targets(request.list, folder, texts)
-    warnings = (*_list_warnings(request, rows, raw), *_file_warnings(texts, named))
+    warnings = (*left_out, *_list_warnings(request, rows, raw), *_file_warnings(texts, named))
     write_all(texts)
     for warning in warnings:
         reporter.warn(warning)
@@ -114,6 +114,25 @@ def build_csv(request: BuildCsvRequest, reporter: Reporter | None = None) -> Bui
         named=named,
         warnings=warnings,
     )
+
+
+def _rows(source: Path) -> tuple[tuple[ListLine, ...], tuple[str, ...]]:
+    """The lines of a list, or the usable ones of a manifest, and how many of these there are not."""
+    data = read_list_bytes(source)
+    if not is_manifest(data, source.name):
+        with read_as(source, LIST):
+            return decode_list(data, source), ()
+    manifest = decode_manifest(data, source)
+    rows = tuple(
+        ListLine(row.path, row.label, row.line) for row in manifest.rows if row.usable and row.label is not None
+    )
+    if not rows:
+        raise InputError(
+            f"{source}: no usable video with a label among {len(manifest.rows)}",
+            "A manifest of a folder has no labels: check a list of `path label`.",
+        )
+    left_out = len(manifest.rows) - len(rows)
+    return rows, (f"{left_out} of the {len(manifest.rows)} videos of {source} are left out",) if left_out else ()
 
 
 def _check(request: BuildCsvRequest) -> None:

@@ -19,12 +19,14 @@ class Selection:
     """What is wanted of a set.
 
     Attributes:
+        ids: Names of source videos, as YouTube calls them; empty for all.
         classes: Class names in any spelling; empty for all.
         per_class: At most so many of each class.
         limit: At most so many in all.
         sample_seed: Seed of the order in which a class is taken; None takes what comes first.
     """
 
+    ids: tuple[str, ...] = ()
     classes: tuple[str, ...] = ()
     per_class: int | None = None
     limit: int | None = None
@@ -34,6 +36,20 @@ class Selection:
     def balanced(self) -> bool:
         """Whether the set is chosen by class before anything is fetched."""
         return self.per_class is not None or self.sample_seed is not None
+
+    def named(self, items: Sequence[T], name: Callable[[T], str]) -> list[T]:
+        """The items of the videos that were named; all where none was.
+
+        Raises:
+            UnknownNameError: No item is of such a video.
+        """
+        if not self.ids:
+            return list(items)
+        known = {name(item) for item in items}
+        for wanted in self.ids:
+            if wanted not in known:
+                raise UnknownNameError("video", wanted, known, "Names are separated by commas: --ids=A,B.")
+        return [item for item in items if name(item) in self.ids]
 
     def choose(self, items: Sequence[T], label: Callable[[T], str], key: Callable[[T], str]) -> list[T]:
         """The items that are wanted, in the order given.
@@ -84,8 +100,8 @@ class Selection:
         return [item for item in items if label(item) in wanted]
 
 
-def parse_classes(text: str) -> tuple[str, ...]:
-    """Class names separated by commas, as `--classes` takes them."""
+def parse_names(text: str) -> tuple[str, ...]:
+    """Names separated by commas, as `--classes` and `--ids` take them."""
     return tuple(part.strip() for part in text.split(",") if part.strip())
 
 

@@ -184,7 +184,7 @@ def test_a_broken_clip_is_corrupt_and_its_replacement_wins(kinetics: Kinetics, v
     assert result.counts == {"ok": 11, "corrupt": 1}
     assert result.failed == 1
     record = ledger(tmp_path)[kinetics.place(bad)]
-    assert (record["reason"], record["kind"]) == ("corrupt", "video")
+    assert (record["state"], record["reason"], record["kind"]) == ("failed", "corrupt", "video")
     assert not (tmp_path / kinetics.place(bad)).exists()
     # corrupt stays corrupt unless it is asked for again
     kinetics.web.add(f"{S3}/replacement_for_corrupted_k400.tgz", tarball([(f"x/{bad}", kinetics.clips[bad])]))
@@ -506,6 +506,21 @@ def test_a_split_of_charades(web: Any, charades: Any, tmp_path: Path) -> None:
     assert set(frames_of(tmp_path)) == set(list(videos)[4:])
     ask(web, tmp_path, "charades")
     assert frames_of(tmp_path) == videos
+
+
+def test_videos_by_name(web: Any, ava: dict[str, bytes], charades: Any, kinetics: Kinetics, tmp_path: Path) -> None:
+    films = list(ava)
+    ask(web, tmp_path / "ava", "ava", ids=f"{films[2]},{films[0]}", what="videos")
+    assert {path.stem for path in (tmp_path / "ava" / "videos").iterdir()} == {films[0], films[2]}
+    with pytest.raises(UnknownNameError, match=films[1]):
+        ask(web, tmp_path / "ava", "ava", ids=f"{films[1]}x", what="videos")
+    result = ask(web, tmp_path / "charades", "charades", ids="VID03,VID99", what="frames")
+    assert set(frames_of(tmp_path / "charades")) == {"VID03"}
+    assert result.counts == {"ok": 1, "gone": 1}
+    ask(web, tmp_path / "charades", "charades", what="frames")
+    assert frames_of(tmp_path / "charades") == charades[0]
+    ask(web, tmp_path / "k", ids=kinetics.names[4][:11])
+    assert tree(tmp_path / "k") == kinetics.tree([kinetics.names[4]])
 
 
 # --- links --------------------------------------------------------------------------------------------------

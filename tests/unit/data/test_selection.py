@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vidbench.data.selection import Selection, parse_classes
+from vidbench.data.selection import Selection, parse_names
 from vidbench.errors import UnknownNameError, UsageError
 
 Row = tuple[str, str]
@@ -38,7 +38,7 @@ def test_classes_in_any_spelling() -> None:
     assert {label for label, _ in choose(Selection(classes=("class_3", "class 5")))} == {"class 3", "class 5"}
     with pytest.raises(UnknownNameError, match="class 3"):
         choose(Selection(classes=("clas 3",)))
-    assert parse_classes(" a, b c ,,d ") == ("a", "b c", "d")
+    assert parse_names(" a, b c ,,d ") == ("a", "b c", "d")
 
 
 def test_without_labels_nothing_can_be_chosen_by_class() -> None:
@@ -69,3 +69,10 @@ def test_a_greater_limit_adds_and_takes_nothing_away(
     # no class is more than one ahead of another that still has clips
     open_counts = [counts[label] for label in full if counts[label] < full[label]]
     assert not open_counts or max(counts.values()) - min(open_counts) <= 1
+
+
+def test_videos_by_name() -> None:
+    assert Selection(ids=("clip003", "clip001")).named(ROWS, lambda row: row[1]) == [ROWS[1], ROWS[3]]
+    assert Selection().named(ROWS, lambda row: row[1]) == ROWS
+    with pytest.raises(UnknownNameError, match="clip001"):
+        Selection(ids=("clip0011",)).named(ROWS, lambda row: row[1])

@@ -30,6 +30,7 @@ FolderOpt = Annotated[Path, typer.Option("--out", metavar="DIR", help="The folde
 SplitOpt = Annotated[str | None, typer.Option("--split", help="Kinetics: val, train, test. AVA: trainval, train, ...")]
 LimitOpt = Annotated[int | None, typer.Option("--limit", min=1, help="At most so many videos.")]
 PerClassOpt = Annotated[int | None, typer.Option("--per-class", min=1, help="At most so many of each class.")]
+IdsOpt = Annotated[str, typer.Option("--ids", metavar="A,B", help="These videos alone, as --ids=-5KQ66BBWC4.")]
 ClassesOpt = Annotated[str, typer.Option("--classes", metavar="A,B", help="Of these classes alone.")]
 SampleOpt = Annotated[
     int | None,
@@ -73,6 +74,7 @@ def fetch(
     split: SplitOpt = None,
     limit: LimitOpt = None,
     per_class: PerClassOpt = None,
+    ids: IdsOpt = "",
     classes: ClassesOpt = "",
     sample_seed: SampleOpt = None,
     mirror: MirrorOpt = None,
