@@ -49,8 +49,8 @@ def test_failures_have_exit_code_6(folder: Path, capsys: Capture) -> None:
     words = ["data", "cut", "k/val", "--from", "1", "--to", "2.5", "--out", "cut", "-j", "1"]
     assert main(words) == 6
     out, err = capsys.readouterr()
-    assert "3 cuts of 3 videos: 2 short, 1 corrupt" in out
-    assert "corrupt: x/page.mp4: not a readable video" in out
+    assert "3 cuts of 3 videos: 2 short, 1 no_video" in out
+    assert "no_video: x/page.mp4: a web page" in out
     assert "finished, but 1 item failed" in err
     assert f"{folder}/cut/.vidbench/cut.jsonl" in err
 

@@ -90,6 +90,9 @@ def test_options_outside_their_range_name_themselves(
     assert main([*words(mirror, tmp_path)[:-1], "torrent"]) == 2
     assert "--source 'torrent'" in capsys.readouterr().err
     assert main(words(mirror, tmp_path, "--retry-reason", "often")) == 2
+    (tmp_path / "file").write_text("no folder")
+    assert main(words(mirror, tmp_path / "file")) == 3
+    assert "Not a directory" in capsys.readouterr().err
     assert main(["data", "fetch", "kinetic400", "--out", str(tmp_path)]) == 3
     assert "kinetics400" in capsys.readouterr().err
 

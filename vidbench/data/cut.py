@@ -25,7 +25,8 @@ from vidbench.ledger import FOLDER, Ledger
 from vidbench.progress import Reporter, SilentReporter
 from vidbench.records import Json
 from vidbench.runs import content_hash, write_text_atomic
-from vidbench.video.cut import Coding, CutError, Engine, Mode, Span, cut
+from vidbench.video.clip import UnusableError
+from vidbench.video.cut import Coding, Engine, Mode, Span, cut
 from vidbench.video.ffmpeg import require_ffmpeg
 
 AVA = Span(900.0, 1801.0)
@@ -319,7 +320,7 @@ def make_cut(item: CutItem) -> Json:
             )  # fmt: skip
             size, digest = part.stat().st_size, _sha256(part)
             part.replace(target)
-    except CutError as error:
+    except UnusableError as error:
         with disk_errors(target):
             # an earlier cut of a video that cannot be cut any more
             target.unlink(missing_ok=True)
@@ -364,7 +365,7 @@ def _state(source: Path) -> Json:
     try:
         status = source.stat()
     except FileNotFoundError:
-        raise CutError("missing", "no such file") from None
+        raise UnusableError("missing", "no such file") from None
     return {"source_bytes": status.st_size, "source_mtime_ns": status.st_mtime_ns}
 
 

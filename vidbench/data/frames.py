@@ -23,7 +23,8 @@ from vidbench.ledger import FOLDER, OK, Ledger, count_reasons
 from vidbench.progress import Reporter, SilentReporter
 from vidbench.records import Json
 from vidbench.runs import content_hash
-from vidbench.video.jpeg import FINEST, JpegOptions, SourceError, write_jpegs
+from vidbench.video.clip import UnusableError
+from vidbench.video.jpeg import FINEST, JpegOptions, write_jpegs
 
 JOB = "frames"
 SHORT = "short"
@@ -237,7 +238,7 @@ def _extract(video: _Video) -> Json:
             video.claim.touch()
             _remove(video.folder)
             part.rename(video.folder)
-        except SourceError as error:
+        except UnusableError as error:
             return {**record, "reason": error.reason, "detail": str(error)}
         finally:
             shutil.rmtree(part, ignore_errors=True)

@@ -19,6 +19,7 @@ from vidbench.video.clip import VideoError
 from vidbench.video.decoder import DECODERS
 from vidbench.video.gather import NoFramesError
 from vidbench.video.stream import picture_stream
+from vidbench.video.wholeness import missing_bytes, why_unopened
 
 Level = Literal["quick", "sampled", "full"]
 SAMPLES = 5
@@ -28,8 +29,6 @@ STRICT = {"err_detect": "explode"}
 
 _LARGEST_SIDE = 16384
 _LARGEST_FPS = 1000
-_HEAD = 64
-_BOXES = (b"mdat", b"moov", b"moof", b"mfra", b"sidx", b"udta", b"uuid", b"free", b"skip", b"wide", b"meta")
 # the video as such is readable, this FFmpeg lacks what it takes
 _LACKING = (av.error.DecoderNotFoundError, av.error.PatchWelcomeError)
 
@@ -102,75 +101,10 @@ def take(path: Path, level: Level = "full", decoder: str = "pyav") -> Census:
     except VideoError as error:
         return Census("unsupported", str(error))
     except (av.error.FFmpegError, OSError, ValueError) as error:
-        return _unopened(path, error, gone)
+        return Census(*why_unopened(path, error))
     if level == "full" and decoder != "pyav" and found.kind in ("ok", "vfr"):
         return _second(path, found, decoder)
     return found
-
-
-def missing_bytes(path: Path) -> str:
-    """What the container's own framework says is cut off, in words; empty where nothing is, or it cannot tell.
-
-    MP4 and MOV files are boxes, each with its length, and need an index; Matroska and AVI files tell their length.
-    """
-    size = path.stat().st_size
-    with path.open("rb") as stream:
-        head = stream.read(_HEAD)
-        if head[4:8] == b"ftyp":
-            indexed = False
-            place = 0
-            while place + 8 <= size:
-                stream.seek(place)
-                box = stream.read(16)
-                length = int.from_bytes(box[:4], "big")
-                if length == 1:
-                    length = int.from_bytes(box[8:16], "big")
-                indexed |= box[4:8] in (b"moov", b"moof")
-                if length < 8:
-                    break
-                place += length
-                if place > size and box[4:8] in _BOXES:
-                    name = "media" if box[4:8] == b"mdat" else "index" if box[4:8] == b"moov" else "file"
-                    return f"the {name} is cut off, {place - size} bytes are missing"
-            return "" if indexed else "its index is missing"
-    if head[:4] == b"RIFF":
-        short = int.from_bytes(head[4:8], "little") + 8 - size
-        return f"{short} bytes are missing" if short > 1 else ""
-    if head[:4] == b"\x1aE\xdf\xa3":
-        short = _matroska_end(head) - size
-        return f"{short} bytes are missing" if short > 0 else ""
-    return ""
-
-
-def _matroska_end(head: bytes) -> int:
-    """Where the segment of a Matroska file ends, 0 where the file does not say."""
-    length, place = _vint(head, 4)
-    place += max(length, 0)
-    if head[place : place + 4] != b"\x18S\x80g":
-        return 0
-    length, place = _vint(head, place + 4)
-    return 0 if length < 0 else place + length
-
-
-def _vint(data: bytes, place: int) -> tuple[int, int]:
-    """A length of EBML and where what follows begins; -1 for a length that is not known."""
-    if place >= len(data) or data[place] == 0:
-        return -1, place + 1
-    width = 9 - data[place].bit_length()
-    value = int.from_bytes(data[place : place + width], "big") & ((1 << 7 * width) - 1)
-    return (-1 if value == (1 << 7 * width) - 1 else value), place + width
-
-
-def _unopened(path: Path, error: BaseException, gone: str) -> Census:
-    if gone:
-        return Census("truncated", gone)
-    with path.open("rb") as stream:
-        head = stream.read(_HEAD)
-    if head[4:8] == b"ftyp" or head[:4] in (b"RIFF", b"\x1aE\xdf\xa3"):
-        return Census("corrupt", f"does not open: {_reason(error)}")
-    if head.lstrip().lower().startswith((b"<html", b"<!doctype", b"<?xml")):
-        return Census("no_video", "a web page")
-    return Census("no_video", f"not a video: {_reason(error)}")
 
 
 def _container(container: InputContainer, level: Level, gone: str) -> Census:

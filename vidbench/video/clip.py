@@ -19,6 +19,19 @@ class VideoError(Exception):
     """
 
 
+class UnusableError(VideoError):
+    """A video that cannot be cut or extracted, and the word for it.
+
+    Attributes:
+        reason: "missing", "empty" (no bytes, no frame, or none in the span), "truncated", "corrupt", "no_video" or
+            "unsupported".
+    """
+
+    def __init__(self, reason: str, detail: str) -> None:
+        super().__init__(detail)
+        self.reason = reason
+
+
 @dataclass(frozen=True)
 class VideoInfo:
     """Facts of a video stream.

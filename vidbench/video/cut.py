@@ -15,16 +15,18 @@ from av.packet import Packet
 from av.stream import Stream
 
 from vidbench.video import ffmpeg, recode
+from vidbench.video.clip import UnusableError
 from vidbench.video.recode import Coding, Pictures, container_of, muxer
 from vidbench.video.smart import NotSmart, smart_cut
-from vidbench.video.span import CutError, Extent, Source, Span, exact_s, look, told
+from vidbench.video.span import Extent, Source, Span, exact_s, look
+from vidbench.video.wholeness import told
 
 Mode = Literal["exact", "smart"]
 Engine = Literal["pyav", "ffmpeg"]
 
 _SAME_RATE = Fraction(1, 1000)
 
-__all__ = ["Coding", "Cut", "CutError", "Engine", "Mode", "Span", "cut"]
+__all__ = ["Coding", "Cut", "Engine", "Mode", "Span", "cut"]
 
 
 @dataclass(frozen=True)
@@ -83,7 +85,7 @@ def cut(
         sound: Copy the first sound track, whole packets within the span.
 
     Raises:
-        CutError: The video cannot be cut.
+        UnusableError: The video cannot be cut.
         OSError: The disk is full, or the like.
     """
     silent = target.with_name(target.name + ".silent" + target.suffix) if sound else target
@@ -96,7 +98,7 @@ def cut(
         target.unlink(missing_ok=True)
         if isinstance(error, OSError):
             raise
-        raise CutError("unsupported", f"cannot be encoded: {told(error)}") from error
+        raise UnusableError("unsupported", f"cannot be encoded: {told(error)}") from error
     except BaseException:
         target.unlink(missing_ok=True)
         raise
@@ -164,7 +166,7 @@ def _add_sound(source: Source, span: Span, silent: Path, target: Path, container
             try:
                 streams = out.add_stream_from_template(seen.streams.video[0]), out.add_stream_from_template(track)
             except ValueError as error:
-                raise CutError("unsupported", f"{container} takes no {codec} sound: cut without it") from error
+                raise UnusableError("unsupported", f"{container} takes no {codec} sound: cut without it") from error
             both = heapq.merge(_packets(seen.streams.video[0]), _heard(track, source, span), key=lambda pair: pair[0])
             for _, packet in both:
                 packet.stream = streams[packet.stream.type == "audio"]

@@ -10,8 +10,10 @@ import subprocess
 from pathlib import Path
 
 from vidbench.errors import MissingError
+from vidbench.video.clip import UnusableError
 from vidbench.video.recode import Coding, Pictures, beyond, encoder, inspect, muxer, out_clock, retimed, steps
-from vidbench.video.span import CutError, Extent, Frames, Source, Span, exact_s, extent_of, is_cut_off
+from vidbench.video.span import Extent, Frames, Source, Span, exact_s, extent_of
+from vidbench.video.wholeness import is_cut_off
 
 NEEDED = (5, 1)
 """The oldest release that knows all options that are given here."""
@@ -43,13 +45,13 @@ def recode(source: Source, span: Span, target: Path, container: str, coding: Cod
     """Decode a span and encode it into `target`; the frames, times and size of `vidbench.video.recode.recode`.
 
     Raises:
-        CutError: A frame of the span cannot be decoded, there is none, or it cannot be encoded.
+        UnusableError: A frame of the span cannot be decoded, there is none, or it cannot be encoded.
         OSError: The disk is full.
     """
     first, last = source.ticks(span)
     extent = extent_of(source, first, last)
     if not extent.times:
-        raise CutError("empty", beyond(span))
+        raise UnusableError("empty", beyond(span))
     for seek in (True, False) if span.start_s and source.indexed else (False,):
         words = command(source, span, extent, target, container, coding, seek=seek)
         done = subprocess.run(words, stdin=subprocess.DEVNULL, capture_output=True, check=False)
@@ -59,7 +61,7 @@ def recode(source: Source, span: Span, target: Path, container: str, coding: Cod
         if "No space left on device" in problem:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(target))
     else:
-        raise CutError("truncated" if is_cut_off(source.path) else "corrupt", f"ffmpeg: {problem}")
+        raise UnusableError("truncated" if is_cut_off(source.path) else "corrupt", f"ffmpeg: {problem}")
     return extent, _checked(source, span, extent, target, container, coding)
 
 
@@ -97,7 +99,7 @@ def _checked(source: Source, span: Span, extent: Extent, target: Path, container
     expected = retimed(source, span, extent, coding, container)
     try:
         return inspect(target, container, expected, time_base)
-    except CutError:
+    except UnusableError:
         frames = Frames(source, *source.ticks(span))
         for _ in frames:
             pass

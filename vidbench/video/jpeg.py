@@ -24,8 +24,9 @@ from av.video.codeccontext import VideoCodecContext
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
-from vidbench.video.clip import VideoError
+from vidbench.video.clip import UnusableError
 from vidbench.video.stream import picture_stream
+from vidbench.video.wholeness import told, why_unopened
 
 FINEST = 2
 """The best quality there is: libav's encoder raises 1 to 2, so FFmpeg's `-q:v 1` writes the same files as `-q:v 2`."""
@@ -42,18 +43,6 @@ _FULL_RANGE = "y=clip(round((val-16)*255/219)\\,0\\,255)" + "".join(
     f":{plane}=clip(round((val-128)*255/224+128)\\,0\\,255)" for plane in "uv"
 )
 _TURNS = {90: ("transpose", "cclock"), -90: ("transpose", "clock")}
-
-
-class SourceError(VideoError):
-    """A video that frames cannot be taken from.
-
-    Attributes:
-        reason: Which kind of failure, one word.
-    """
-
-    def __init__(self, reason: Reason, message: str) -> None:
-        super().__init__(message)
-        self.reason: Reason = reason
 
 
 @dataclass(frozen=True)
@@ -119,7 +108,7 @@ def write_jpegs(source: Path, folder: Path, name: Callable[[int], str], options:
         options: What to take.
 
     Raises:
-        SourceError: The video is missing, damaged, cut off, or nothing of it lies in the span.
+        UnusableError: The video is missing, damaged, cut off, or nothing of it lies in the span.
     """
     with _Reader(source, options.threads) as reader:
         plan = _Plan(reader, options)
@@ -128,7 +117,7 @@ def write_jpegs(source: Path, folder: Path, name: Callable[[int], str], options:
                 press.put(frame, numbers)
         reader.check_end()
         if not press.files:
-            raise SourceError("empty", f"ends after {float(reader.end_s):.3f} s: nothing of it lies in the span")
+            raise UnusableError("empty", f"ends after {float(reader.end_s):.3f} s: nothing of it lies in the span")
         end_s = None if plan.complete else round(float(reader.end_s), 6)
         return Written(press.files, press.bytes, *press.size, reader.fps, plan.lead, end_s)
 
@@ -144,7 +133,7 @@ class _Reader:
         rate = self.stream.average_rate or self.stream.guessed_rate or self.stream.base_rate
         if not tick or not rate or rate <= 0:
             self.container.close()
-            raise SourceError("corrupt", "no frame rate")
+            raise UnusableError("corrupt", "no frame rate")
         self.tick = Fraction(tick)
         self.fps = Fraction(rate)
         self.zero = round((self.container.start_time or 0) * _MICROSECOND / self.tick)
@@ -180,7 +169,7 @@ class _Reader:
         """Refuse a video whose frames ran out before the end that its container tells.
 
         Raises:
-            SourceError: It is cut off.
+            UnusableError: It is cut off.
         """
         if not self._ended:
             return
@@ -188,19 +177,19 @@ class _Reader:
         missing = Fraction(0) if declared is None else declared - self.end_s
         counted = self._from_start and self.stream.frames > self._packets
         if missing > 1 or (counted and missing * self.fps > Fraction(3, 2)):
-            raise SourceError(
+            raise UnusableError(
                 "truncated", f"cut off: ends after {float(self.end_s):.3f} of {float(declared or 0):.3f} s"
             )
 
     def _open(self) -> None:
         if not self._path.is_file():
-            raise SourceError("missing", "no such file")
+            raise UnusableError("missing", "no such file")
         if self._path.stat().st_size == 0:
-            raise SourceError("empty", "empty file (zero bytes)")
+            raise UnusableError("empty", "empty file (zero bytes)")
         try:
             self.container: InputContainer = av.open(str(self._path), mode="r")
         except (av.error.FFmpegError, OSError, ValueError) as error:
-            raise SourceError("corrupt", f"not a readable video: {_told(error)}") from error
+            raise UnusableError(*why_unopened(self._path, error)) from error
         try:
             self.stream = self._best()
         except BaseException:
@@ -210,9 +199,9 @@ class _Reader:
     def _best(self) -> VideoStream:
         stream = picture_stream(self.container)
         if stream is None:
-            raise SourceError("no_video", "no video stream")
+            raise UnusableError("no_video", "no video stream")
         if stream.codec_context is None:
-            raise SourceError("unsupported", "no decoder for its codec")
+            raise UnusableError("unsupported", "no decoder for its codec")
         stream.thread_type = "FRAME" if self._threads > 1 else "NONE"
         stream.codec_context.thread_count = self._threads
         # without it damage is concealed, and every frame comes
@@ -244,7 +233,7 @@ class _Reader:
             elif frame.pts is not None:
                 time_s = (frame.pts - self.zero) * self.tick
             else:
-                raise SourceError("unsupported", f"frames without times after {float(self.end_s):.3f} s")
+                raise UnusableError("unsupported", f"frames without times after {float(self.end_s):.3f} s")
             self.end_s = time_s + (frame.duration * self.tick if frame.duration else 1 / self.fps)
             yield frame, time_s
 
@@ -255,14 +244,14 @@ class _Reader:
             for packet in self._packets_to_decode():
                 for frame in packet.decode():
                     if frame.is_corrupt:
-                        raise SourceError("corrupt", f"damaged at {float(self.end_s):.3f} s")
+                        raise UnusableError("corrupt", f"damaged at {float(self.end_s):.3f} s")
                     if size not in (None, (frame.width, frame.height)):
-                        raise SourceError("corrupt", f"the frame size changes at {float(self.end_s):.3f} s")
+                        raise UnusableError("corrupt", f"the frame size changes at {float(self.end_s):.3f} s")
                     size = frame.width, frame.height
                     count += 1
                     yield frame
         except (av.error.FFmpegError, OSError) as error:
-            raise SourceError("corrupt", f"damaged at {float(self.end_s):.3f} s: {_told(error)}") from error
+            raise UnusableError("corrupt", f"damaged at {float(self.end_s):.3f} s: {told(error)}") from error
         self._ended = True
 
     def _packets_to_decode(self) -> Iterator[Packet[VideoStream]]:
@@ -270,7 +259,7 @@ class _Reader:
         skipping = not self._from_start
         for packet in self.container.demux(self.stream):
             if packet.is_corrupt:
-                raise SourceError("truncated", f"cut off after {float(self.end_s):.3f} s")
+                raise UnusableError("truncated", f"cut off after {float(self.end_s):.3f} s")
             self._packets += packet.size > 0
             if skipping and packet.size:
                 # frames before the keyframe in time refer to others that were not read
@@ -352,7 +341,7 @@ class _Plan:
     def _refuse_jump(self, number: int, time_s: Fraction, fps: Fraction) -> None:
         duration_s = self._reader.duration_s
         if duration_s is not None and time_s > duration_s + _JUMP_S and number > _JUMP_S * fps:
-            raise SourceError("corrupt", f"its time jumps to {float(time_s):.3f} of {float(duration_s):.3f} s")
+            raise UnusableError("corrupt", f"its time jumps to {float(time_s):.3f} of {float(duration_s):.3f} s")
 
 
 class _Press:
@@ -520,8 +509,3 @@ def _write_new(path: str, data: bytes) -> None:
             left = left[os.write(handle, left) :]
     finally:
         os.close(handle)
-
-
-def _told(error: BaseException) -> str:
-    text = getattr(error, "strerror", None) or str(error)
-    return str(text).splitlines()[0] if text else type(error).__name__

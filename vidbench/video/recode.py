@@ -13,7 +13,8 @@ from av.container import OutputContainer
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
-from vidbench.video.span import CutError, Extent, Frames, Source, Span, Step, extent_of, opened
+from vidbench.video.clip import UnusableError
+from vidbench.video.span import Extent, Frames, Source, Span, Step, extent_of, opened
 
 CONTAINERS = {
     ".mp4": "mp4",
@@ -77,11 +78,11 @@ def container_of(name: str) -> str:
     """FFmpeg's name of the container that a file name asks for.
 
     Raises:
-        CutError: There is none that can be written.
+        UnusableError: There is none that can be written.
     """
     ending = Path(name).suffix.lower()
     if ending not in CONTAINERS:
-        raise CutError(
+        raise UnusableError(
             "unsupported", f"no {ending or 'file without an ending'} is written, only {' '.join(CONTAINERS)}"
         )
     return CONTAINERS[ending]
@@ -104,7 +105,7 @@ def out_size(source: Source, coding: Coding) -> tuple[int, int]:
     """Width and height of the new file.
 
     Raises:
-        CutError: It cannot be encoded.
+        UnusableError: It cannot be encoded.
     """
     if coding.short_side is None:
         return source.upright_size
@@ -124,7 +125,7 @@ def steps(source: Source, span: Span, extent: Extent | None, coding: Coding, con
     first, last = source.ticks(span)
     width, height = out_size(source, coding)
     if container != "webm" and (width % 2 or height % 2):
-        raise CutError("unsupported", f"H.264 needs even sides, not {width}x{height}: give a short side")
+        raise UnusableError("unsupported", f"H.264 needs even sides, not {width}x{height}: give a short side")
     found = [
         ("trim", f"start_pts={first}" + ("" if last is None else f":end_pts={last}")),
         # AVI has no times to keep
@@ -196,13 +197,13 @@ def recode(source: Source, span: Span, target: Path, container: str, coding: Cod
     """Decode a span and encode it into `target`, with PyAV.
 
     Raises:
-        CutError: A frame of the span cannot be decoded, there is none, or it cannot be encoded.
+        UnusableError: A frame of the span cannot be decoded, there is none, or it cannot be encoded.
         OSError: The disk is full, or the like.
     """
     time_base, rate = out_clock(source, coding)
     extent = None if coding.fps is None else extent_of(source, *source.ticks(span))
     if extent and not extent.times:
-        raise CutError("empty", beyond(span))
+        raise UnusableError("empty", beyond(span))
     frames = Frames(source, *source.ticks(span))
     pictures = _filtered(frames, source, steps(source, span, extent, coding, container))
     name, options = encoder(coding, container)
@@ -213,14 +214,14 @@ def recode(source: Source, span: Span, target: Path, container: str, coding: Cod
             if stream is None:
                 stream = _stream(out, name, options, picture, source, time_base, rate)
             if picture.pts is None or picture.time_base != time_base:
-                raise CutError("unsupported", f"filters gave the clock {picture.time_base}, not {time_base}")
+                raise UnusableError("unsupported", f"filters gave the clock {picture.time_base}, not {time_base}")
             times.append(picture.pts)
             # the encoder chooses the kind of each picture, not the source
             picture.pict_type = 0
             for packet in stream.encode(picture):
                 out.mux(packet)
         if stream is None:
-            raise CutError("empty", beyond(span))
+            raise UnusableError("empty", beyond(span))
         for packet in stream.encode(None):
             out.mux(packet)
     return frames.extent, inspect(target, container, times, time_base)
@@ -340,7 +341,7 @@ def inspect(path: Path, container: str, times: Sequence[int] | None, time_base: 
         time_base: Seconds that a tick lasts.
 
     Raises:
-        CutError: It holds other frames or other times.
+        UnusableError: It holds other frames or other times.
     """
     with opened(path) as (held, stream):
         assert stream.time_base
@@ -356,17 +357,17 @@ def inspect(path: Path, container: str, times: Sequence[int] | None, time_base: 
     found = [pts for pts, _ in there]
     if times is not None:
         if len(found) != len(times):
-            raise CutError("corrupt", f"{len(found)} of {len(times)} frames were written")
+            raise UnusableError("corrupt", f"{len(found)} of {len(times)} frames were written")
         # Matroska rounds to milliseconds
         slack = 0 if container in _TIMED else Fraction(1, 1000) / time_base
         if container != "avi" and any(abs(a - b) > slack for a, b in zip(found, times, strict=True)):
-            raise CutError("corrupt", "frames were written with other times")
+            raise UnusableError("corrupt", "frames were written with other times")
         found = list(times)
     elif container == "avi":
         # it tells the rate alone
         found = list(range(len(found)))
     if not found:
-        raise CutError("empty", "no frame was written")
+        raise UnusableError("empty", "no frame was written")
     last = rescaled(there[-1][1], ratio) or (found[-1] - found[-2] if len(found) > 1 else 1)
     # the last frame may be shown for a moment only
     steps_s = (found[-1] - found[0]) * time_base

@@ -12,8 +12,10 @@ from av.packet import Packet
 from av.video.codeccontext import VideoCodecContext
 from av.video.stream import VideoStream
 
+from vidbench.video.clip import UnusableError
 from vidbench.video.recode import Coding, Pictures, beyond, encoder, inspect, rescaled, written
-from vidbench.video.span import CutError, Extent, Frames, Source, Span, look, opened, packets_of, told
+from vidbench.video.span import Extent, Frames, Source, Span, look, opened, packets_of
+from vidbench.video.wholeness import told
 
 _IDR, _SPS, _PPS = 5, 7, 8
 _IDS = range(32)
@@ -81,7 +83,7 @@ def smart_cut(source: Source, span: Span, target: Path, container: str, coding: 
 
     Raises:
         NotSmart: The stream does not allow it, or the result is not what it should be.
-        CutError: The span is empty, or cannot be decoded.
+        UnusableError: The span is empty, or cannot be decoded.
         OSError: The disk is full, or the like.
     """
     _refuse_foreign(source, container, coding)
@@ -96,7 +98,7 @@ def smart_cut(source: Source, span: Span, target: Path, container: str, coding: 
     try:
         pictures = inspect(target, container, times, source.time_base)
         _verify(target, source, plan, len(head), len(tail))
-    except CutError as error:
+    except UnusableError as error:
         raise NotSmart(f"the result did not decode as it should: {error}") from error
     return plan.extent, pictures
 
@@ -140,7 +142,7 @@ def _plan(source: Source, span: Span) -> tuple[_Plan, set[int]]:
         packets.append(_Shown(packet.pts, packet.duration or 0, packet.is_keyframe, idr))
     shown = sorted(packet.pts for packet in packets if packet.pts >= first and (last is None or packet.pts < last))
     if not shown:
-        raise CutError("empty", beyond(span))
+        raise UnusableError("empty", beyond(span))
     went_past = last is not None and any(packet.pts >= last for packet in packets)
     durations = {packet.pts: packet.duration for packet in packets}
     end = shown[-1] + (durations[shown[-1]] or round(1 / source.rate / source.time_base))
@@ -260,7 +262,7 @@ def _verify(target: Path, source: Source, plan: _Plan, head: int, tail: int) -> 
     """Decode both joints with a whole group beside them, and every key frame of the rest.
 
     Raises:
-        CutError: A frame is missing, has another time or does not decode.
+        UnusableError: A frame is missing, has another time or does not decode.
     """
     made = look(target)
     ratio = source.time_base / made.time_base
@@ -274,7 +276,7 @@ def _verify(target: Path, source: Source, plan: _Plan, head: int, tail: int) -> 
         for _ in frames:
             pass
         if frames.extent.times != tuple(times[begin:end]):
-            raise CutError("corrupt", f"{len(frames.extent.times)} of {end - begin} frames at a joint")
+            raise UnusableError("corrupt", f"{len(frames.extent.times)} of {end - begin} frames at a joint")
     _decode_keys(target)
 
 
@@ -290,9 +292,9 @@ def _decode_keys(target: Path) -> None:
         except av.error.EOFError:
             pass
         except av.error.FFmpegError as error:
-            raise CutError("corrupt", told(error)) from error
+            raise UnusableError("corrupt", told(error)) from error
     if keys != pictures:
-        raise CutError("corrupt", f"{pictures} of {keys} key frames decode")
+        raise UnusableError("corrupt", f"{pictures} of {keys} key frames decode")
 
 
 def _header_units(extradata: bytes) -> list[bytes]:

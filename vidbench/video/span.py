@@ -17,8 +17,9 @@ from av.packet import Packet
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
-from vidbench.video.clip import VideoError
+from vidbench.video.clip import UnusableError
 from vidbench.video.stream import picture_stream
+from vidbench.video.wholeness import is_cut_off, told, why_unopened
 
 Reason = Literal["missing", "truncated", "corrupt", "no_video", "unsupported", "empty"]
 Step = tuple[str, str]
@@ -27,19 +28,6 @@ Step = tuple[str, str]
 _BACK_S = (0, 5, 60)
 """How far before a span a seek may have to begin, as some containers find their way by guessing."""
 _STRICT = {"err_detect": "explode"}
-
-
-class CutError(VideoError):
-    """A video that cannot be cut, and the word for it.
-
-    Attributes:
-        reason: "missing", "truncated" (the file is cut off), "corrupt", "no_video", "unsupported",
-            "empty" (the span lies beyond the video).
-    """
-
-    def __init__(self, reason: Reason, detail: str) -> None:
-        super().__init__(detail)
-        self.reason = reason
 
 
 @dataclass(frozen=True)
@@ -117,16 +105,16 @@ def look(path: Path) -> Source:
     """The facts of a video; decodes its first frame.
 
     Raises:
-        CutError: It cannot be read.
+        UnusableError: It cannot be read.
     """
     with opened(path) as (container, stream):
         frame = _first_frame(path, container, stream)
         rate = stream.average_rate or stream.guessed_rate or stream.base_rate
         if not rate or rate <= 0 or not stream.time_base:
-            raise CutError("unsupported", "no frame rate")
+            raise UnusableError("unsupported", "no frame rate")
         untimed = container.format.name == "avi"
         if untimed and stream.codec_context.name in ("h264", "hevc") and stream.codec_context.has_b_frames:
-            raise CutError("unsupported", "AVI does not keep the times of reordered frames")
+            raise UnusableError("unsupported", "AVI does not keep the times of reordered frames")
         return Source(
             path=path,
             index=stream.index,
@@ -158,19 +146,17 @@ def opened(path: Path, strict: bool = False) -> Iterator[tuple[InputContainer, V
         strict: Make the decoder raise where it would otherwise conceal damage.
 
     Raises:
-        CutError: It cannot be opened, or has no video.
+        UnusableError: It cannot be opened, or has no video.
     """
     if not path.is_file():
-        raise CutError("missing", "no such file")
+        raise UnusableError("missing", "no such file")
     if path.stat().st_size == 0:
-        raise CutError("truncated", "empty file (zero bytes)")
+        raise UnusableError("empty", "empty file (zero bytes)")
     try:
         # an absolute path cannot be taken for an address or an option
         container = av.open(str(path.absolute()), mode="r")
     except (av.error.FFmpegError, OSError, ValueError) as error:
-        if is_cut_off(path):
-            raise CutError("truncated", f"cut off: {told(error)}") from error
-        raise CutError("corrupt", f"not a readable video: {told(error)}") from error
+        raise UnusableError(*why_unopened(path, error)) from error
     with container:
         yield container, _video(container, strict)
 
@@ -178,9 +164,9 @@ def opened(path: Path, strict: bool = False) -> Iterator[tuple[InputContainer, V
 def _video(container: InputContainer, strict: bool) -> VideoStream:
     stream = picture_stream(container)
     if stream is None:
-        raise CutError("no_video", "no video stream")
+        raise UnusableError("no_video", "no video stream")
     if stream.codec_context is None:
-        raise CutError("unsupported", "no decoder for its codec")
+        raise UnusableError("unsupported", "no decoder for its codec")
     stream.thread_count = 1
     if strict:
         stream.codec_context.options = _STRICT
@@ -201,7 +187,7 @@ def _first_frame(path: Path, container: InputContainer, stream: VideoStream) -> 
                 problem = told(error)
     except (av.error.FFmpegError, OSError) as error:
         problem = told(error)
-    raise CutError("truncated" if is_cut_off(path) else "corrupt", problem)
+    raise UnusableError("truncated" if is_cut_off(path) else "corrupt", problem)
 
 
 def _origin(container: InputContainer, stream: VideoStream) -> int:
@@ -227,7 +213,7 @@ def _turn(frame: VideoFrame) -> tuple[Step, ...]:
         return ()
     a, b, _, c, d = struct.unpack("=5i", bytes(cast("bytes", matrix))[:20])
     if (a, b, c, d).count(0) != 2 or (a == 0) != (d == 0):
-        raise CutError("unsupported", f"turned by {frame.rotation} degrees, which is no quarter turn")
+        raise UnusableError("unsupported", f"turned by {frame.rotation} degrees, which is no quarter turn")
     if a == 0:
         kind = ("cclock_flip" if c > 0 else "clock") if b > 0 else ("clock_flip" if c < 0 else "cclock")
         return (("transpose", kind),)
@@ -272,7 +258,7 @@ class Frames:
         of the span, as some open groups of pictures do, at the beginning of the file.
 
         Raises:
-            CutError: A frame of the span cannot be decoded, or has no time or not a later one than the frame before.
+            UnusableError: A frame cannot be decoded, has no time, or not a later one than the frame before.
         """
         for sought in (True, False):
             try:
@@ -316,7 +302,7 @@ class Frames:
     def _given(self, frame: VideoFrame, problem: str, sought: bool) -> Iterator[VideoFrame]:
         pts = self._clock.time(frame)
         if pts is None:
-            raise CutError("unsupported", "a frame without a time")
+            raise UnusableError("unsupported", "a frame without a time")
         if pts < self.first:
             return
         if self.last is not None and pts >= self.last and not problem:
@@ -327,17 +313,17 @@ class Frames:
         if problem or frame.is_corrupt:
             raise self._broken(problem or f"frame {len(self._times)} of the span is damaged")
         if (frame.width, frame.height) != (self.source.width, self.source.height):
-            raise CutError("unsupported", f"the size changes to {frame.width}x{frame.height} within the video")
+            raise UnusableError("unsupported", f"the size changes to {frame.width}x{frame.height} within the video")
         if self._times and pts <= self._times[-1]:
-            raise CutError("corrupt", f"frame {len(self._times)} of the span is not later than the one before")
+            raise UnusableError("corrupt", f"frame {len(self._times)} of the span is not later than the one before")
         frame.pts = pts
         self._times.append(pts)
         self._end = pts + (frame.duration or round(1 / self.source.rate / self.source.time_base))
         yield frame
 
-    def _broken(self, problem: str) -> CutError:
+    def _broken(self, problem: str) -> UnusableError:
         reason: Reason = "truncated" if is_cut_off(self.source.path) else "corrupt"
-        return CutError(reason, f"decoding stops after {len(self._times)} frames of the span: {problem}")
+        return UnusableError(reason, f"decoding stops after {len(self._times)} frames of the span: {problem}")
 
 
 class _Unready(Exception):
@@ -403,7 +389,7 @@ def packets_of(source: Source, first: int, last: int | None) -> Iterator[Packet[
     """The packets from the key frame at or before `first` until all that are shown before `last` are given.
 
     Raises:
-        CutError: The file cannot be read to that point.
+        UnusableError: The file cannot be read to that point.
     """
     count = 0
     with _from_key(source, first, strict=False) as (container, stream, sought):
@@ -416,7 +402,7 @@ def packets_of(source: Source, first: int, last: int | None) -> Iterator[Packet[
                 if last is not None and packet.dts is not None and packet.dts >= last:
                     return
         except (av.error.FFmpegError, OSError) as error:
-            raise CutError("truncated" if is_cut_off(source.path) else "corrupt", told(error)) from error
+            raise UnusableError("truncated" if is_cut_off(source.path) else "corrupt", told(error)) from error
     _refuse_cut_off(source, None if sought else count)
 
 
@@ -424,13 +410,13 @@ def extent_of(source: Source, first: int, last: int | None) -> Extent:
     """What of a span a video holds by its packets, without decoding.
 
     Raises:
-        CutError: The file cannot be read to the end of the span, or does not tell the times.
+        UnusableError: The file cannot be read to the end of the span, or does not tell the times.
     """
     shown = []
     went_past = False
     for packet in packets_of(source, first, last):
         if packet.pts is None:
-            raise CutError("unsupported", "a packet without a time")
+            raise UnusableError("unsupported", "a packet without a time")
         if last is not None and packet.pts >= last:
             went_past = True
         elif packet.pts >= first and not packet.is_discard:
@@ -451,58 +437,4 @@ def _refuse_cut_off(source: Source, packets: int | None) -> None:
     """
     if is_cut_off(source.path) or (packets is not None and packets < source.frames):
         have = f": {packets} of {source.frames} frames are there" if packets is not None and source.frames else ""
-        raise CutError("truncated", f"the file is cut off{have}")
-
-
-def is_cut_off(path: Path) -> bool:
-    """Whether a file is shorter than its container says: MP4 and MOV boxes, Matroska's segment, RIFF.
-
-    Other containers do not say; for them the answer is no.
-    """
-    size = path.stat().st_size
-    with path.open("rb") as stream:
-        head = stream.read(64)
-        if head[:4] == b"RIFF" and len(head) >= 8:
-            return 8 + int.from_bytes(head[4:8], "little") > size
-        if head[:4] == b"\x1aE\xdf\xa3":
-            return _segment_end(head) > size
-        if head[4:8] not in (b"ftyp", b"moov", b"mdat", b"free", b"wide", b"skip"):
-            return False
-        place = 0
-        while place + 8 <= size:
-            stream.seek(place)
-            header = stream.read(16)
-            length = int.from_bytes(header[:4], "big")
-            if length == 1:
-                length = int.from_bytes(header[8:16], "big")
-            if length == 0:
-                return False
-            if length < 8:
-                return False
-            place += length
-        return place > size
-
-
-def _segment_end(head: bytes) -> int:
-    """Where a Matroska file ends by its header; 0 where it does not say."""
-    _, place = _ebml_length(head, 4)
-    place += _ebml_length(head, 4)[0]
-    if head[place : place + 4] != b"\x18S\x80g":
-        return 0
-    length, start = _ebml_length(head, place + 4)
-    return start + length if length else 0
-
-
-def _ebml_length(data: bytes, place: int) -> tuple[int, int]:
-    """A length and the place after it; 0 for one that is not known."""
-    if place >= len(data) or not data[place]:
-        return 0, place
-    width = 9 - data[place].bit_length()
-    value = int.from_bytes(data[place : place + width], "big") & ((1 << 7 * width) - 1)
-    return (0 if value == (1 << 7 * width) - 1 else value), place + width
-
-
-def told(error: BaseException) -> str:
-    """What an error says, in one line."""
-    text = str(getattr(error, "strerror", None) or error)
-    return text.splitlines()[0] if text else type(error).__name__
+        raise UnusableError("truncated", f"the file is cut off{have}")

@@ -92,15 +92,15 @@ def test_a_failed_item_is_data(tree: Path) -> None:
     (tree / "k/val/zumba/page.mp4").write_text("<html>")
     (tree / "k/val/zumba/old.mpg").write_bytes((tree / "k/val/zumba/c d.mp4").read_bytes())
     result = run(tree / "k/val", out=tree / "out", start_s=1, end_s=3)
-    assert result.counts == {"short": 3, "corrupt": 1, "unsupported": 1}
+    assert result.counts == {"short": 3, "no_video": 1, "unsupported": 1}
     assert result.failed == 2
     assert {failure.name: failure.reason for failure in result.failures} == {
-        "zumba/page.mp4": "corrupt", "zumba/old.mpg": "unsupported"}  # fmt: skip
+        "zumba/page.mp4": "no_video", "zumba/old.mpg": "unsupported"}  # fmt: skip
     records = [json.loads(line) for line in result.ledger.read_text().splitlines()]
     short = next(record for record in records if record["name"] == "zumba/c d.mp4")
     assert short["detail"] == "the video ends at 2.000 s: 1.000 of 2 s are there"
     assert (short["frames"], short["fps"], short["width"], short["duration_s"]) == (25, "25", 64, 1.0)
-    assert run(tree / "k/val", out=tree / "ava", spans="ava").counts == {"empty": 3, "corrupt": 1, "unsupported": 1}
+    assert run(tree / "k/val", out=tree / "ava", spans="ava").counts == {"empty": 3, "no_video": 1, "unsupported": 1}
     assert files(tree / "ava") == set()
 
 
@@ -134,7 +134,7 @@ def test_only_what_is_not_done_is_done(tree: Path) -> None:
 def test_a_video_that_breaks_takes_its_cut_along(tree: Path) -> None:
     run(tree / "k/val/zumba", out=tree / "out")
     (tree / "k/val/zumba/c d.mp4").write_text("broken")
-    assert run(tree / "k/val/zumba", out=tree / "out").counts == {"corrupt": 1}
+    assert run(tree / "k/val/zumba", out=tree / "out").counts == {"no_video": 1}
     assert files(tree / "out") == set()
 
 

@@ -130,13 +130,13 @@ def test_a_failed_video_leaves_nothing_and_is_tried_again(tmp_path: Path, make_v
     bad.write_bytes(b"no video")
     out = tmp_path / "out"
     result = run(out, good, bad)
-    assert result.counts == {"ok": 1, "corrupt": 1}
+    assert result.counts == {"ok": 1, "no_video": 1}
     assert names(out) == [".vidbench", "good"]
     make_video("bad.mp4", frames=5)
     assert run(out, good, bad).counts == {"ok": 2}
     # frames of a video that was replaced by a broken one are not kept under its name
     bad.write_bytes(b"no video")
-    assert run(out, good, bad).counts == {"ok": 1, "corrupt": 1}
+    assert run(out, good, bad).counts == {"ok": 1, "no_video": 1}
     assert names(out) == [".vidbench", "good"]
 
 

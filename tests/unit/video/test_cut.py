@@ -14,10 +14,12 @@ import numpy as np
 import pytest
 
 from vidbench.video import ffmpeg
-from vidbench.video.cut import Coding, Cut, CutError, Span, cut
+from vidbench.video.clip import UnusableError
+from vidbench.video.cut import Coding, Cut, Span, cut
 from vidbench.video.recode import out_size, scaled_even
 from vidbench.video.smart import NotSmart, smart_cut
-from vidbench.video.span import is_cut_off, look
+from vidbench.video.span import look
+from vidbench.video.wholeness import is_cut_off
 
 SIZE = (64, 48)
 FAST = Coding(preset="ultrafast")
@@ -174,7 +176,7 @@ def test_another_rate(tmp_path: Path) -> None:
 def test_odd_sides_are_refused_where_h264_cannot_have_them(tmp_path: Path) -> None:
     source = movie(tmp_path / "a.webm", 5, codec="libvpx-vp9", size=(63, 47), pix_fmt="yuv420p")
     assert out_size(look(source), FAST) == (63, 47)
-    with pytest.raises(CutError, match="even sides, not 63x47") as caught:
+    with pytest.raises(UnusableError, match="even sides, not 63x47") as caught:
         do(source, Span())
     assert caught.value.reason == "unsupported"
     assert do(source, Span(), name="a.webm")[1].width == 63
@@ -256,7 +258,7 @@ def test_what_lies_beyond_the_video(tmp_path: Path) -> None:
     assert do(source, Span(1, 2))[1].short == ""
     assert do(source, Span(1, 2.03))[1].short == ""
     for mode in ("exact", "smart"):
-        with pytest.raises(CutError, match="no frame from 2 to 3 s") as caught:
+        with pytest.raises(UnusableError, match="no frame from 2 to 3 s") as caught:
             do(source, Span(2, 3), mode=mode)
         assert caught.value.reason == "empty"
     assert not (tmp_path / "cut-out.mp4.vbpart").exists()
@@ -289,7 +291,7 @@ def test_a_file_that_is_cut_off(tmp_path: Path, name: str, mode: str) -> None:
     assert made.frames == 25
     target.unlink()
     for span in (Span(), Span(1, 3.9), Span(3.8, 3.9)):
-        with pytest.raises(CutError) as caught:
+        with pytest.raises(UnusableError) as caught:
             do(source, span, mode=mode)
         assert caught.value.reason == "truncated", span
         assert not target.exists()
@@ -311,7 +313,7 @@ def damaged(path: Path, frame: int) -> Path:
 def test_damage_counts_where_the_span_needs_the_frame(tmp_path: Path, mode: str) -> None:
     source = damaged(movie(tmp_path / "a.mp4", 100, options={"crf": "1", "g": "10", "keyint_min": "10"}), 35)
     for span in (Span(1.0, 2.0), Span(1.5, 2.0), Span()):
-        with pytest.raises(CutError) as caught:
+        with pytest.raises(UnusableError) as caught:
             do(source, span)
         assert caught.value.reason == "corrupt", span
         assert list(tmp_path.glob("cut-*")) == []
@@ -332,12 +334,12 @@ def test_what_is_no_video(tmp_path: Path) -> None:
             pcm.sample_rate, pcm.pts = 48000, 1024 * index
             out.mux(stream.encode(pcm))
         out.mux(stream.encode(None))
-    expected = {text: "corrupt", empty: "truncated", heard: "no_video", tmp_path / "none.mp4": "missing"}
+    expected = {text: "no_video", empty: "empty", heard: "no_video", tmp_path / "none.mp4": "missing"}
     for path, reason in expected.items():
-        with pytest.raises(CutError) as caught:
+        with pytest.raises(UnusableError) as caught:
             do(path, Span())
         assert caught.value.reason == reason, path
-    with pytest.raises(CutError, match=r"no \.gif is written"):
+    with pytest.raises(UnusableError, match=r"no \.gif is written"):
         do(movie(tmp_path / "a.mp4", 3), Span(), name="a.gif")
 
 
@@ -352,7 +354,7 @@ def test_sound_is_copied(tmp_path: Path) -> None:
             assert 90 <= len(packets) <= 95
             assert 0 <= packets[0].pts * packets[0].time_base < Fraction(1024, 48000)
     assert list(tmp_path.glob("*silent*")) == []
-    with pytest.raises(CutError, match="takes no aac sound"):
+    with pytest.raises(UnusableError, match="takes no aac sound"):
         do(source, Span(1, 3), name="a.webm", sound=True)
     assert do(movie(tmp_path / "b.mp4", 5), Span(), sound=True)[1].sound == ""
 
@@ -424,7 +426,7 @@ def test_smart_notices_a_copied_group_that_does_not_decode(tmp_path: Path) -> No
     with pytest.raises(NotSmart, match="did not decode as it should"):
         smart_cut(look(source), Span(0.3, 3.9), tmp_path / "out.mp4", "mp4", FAST)
     # exact meets the same damage, and says so
-    with pytest.raises(CutError):
+    with pytest.raises(UnusableError):
         do(source, Span(0.3, 3.9), mode="smart")
 
 
@@ -496,7 +498,7 @@ def test_ffmpeg_refuses_what_pyav_refuses(tmp_path: Path) -> None:
     cases = [(broken, Span(1, 2), "corrupt"), (broken, Span(), "corrupt"), (cut_off, Span(), "truncated")]
     cases += [(cut_off, Span(1, 3.9), "truncated"), (movie(tmp_path / "c.mp4", 5), Span(7, 8), "empty")]
     for source, span, reason in cases:
-        with pytest.raises(CutError) as caught:
+        with pytest.raises(UnusableError) as caught:
             do(source, span, engine="ffmpeg")
         assert caught.value.reason == reason, (source, span)
         assert list(tmp_path.glob("cut-*")) == []

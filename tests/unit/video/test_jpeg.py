@@ -15,7 +15,8 @@ import pytest
 from av.filter import Graph
 from PIL import Image
 
-from vidbench.video.jpeg import JpegOptions, SourceError, Written, write_jpegs
+from vidbench.video.clip import UnusableError
+from vidbench.video.jpeg import JpegOptions, Written, write_jpegs
 
 NTSC_FILM, NTSC = Fraction(24000, 1001), Fraction(30000, 1001)
 
@@ -218,7 +219,7 @@ def test_a_video_that_ends_early_is_not_padded(tmp_path: Path) -> None:
     assert (written.frames, written.end_s) == (60, None)
     written, _ = extract(source, tmp_path / "every", fps=None, from_s=Fraction(1), to_s=Fraction(10))
     assert (written.frames, written.end_s) == (25, 2.0)
-    with pytest.raises(SourceError, match=r"ends after 2\.000 s") as refused:
+    with pytest.raises(UnusableError, match=r"ends after 2\.000 s") as refused:
         extract(source, tmp_path / "beyond", from_s=Fraction(5))
     assert refused.value.reason == "empty"
 
@@ -295,7 +296,7 @@ def test_damage_in_the_middle_is_told(tmp_path: Path) -> None:
     for place in range(middle, middle + 60):
         data[place] ^= 0xFF
     source.write_bytes(data)
-    with pytest.raises(SourceError) as refused:
+    with pytest.raises(UnusableError) as refused:
         extract(source, tmp_path / "out")
     assert refused.value.reason in ("corrupt", "truncated")
 
@@ -316,7 +317,7 @@ def test_a_video_that_was_cut_off_is_told(tmp_path: Path, ending: str) -> None:
     whole, _ = extract(source, tmp_path / "whole")
     assert whole.frames == 180
     source.write_bytes(source.read_bytes()[: source.stat().st_size * 6 // 10])
-    with pytest.raises(SourceError) as refused:
+    with pytest.raises(UnusableError) as refused:
         extract(source, tmp_path / "out")
     assert refused.value.reason in ("corrupt", "truncated")
     # what lies before the cut is there
@@ -341,10 +342,10 @@ def test_what_is_no_video(tmp_path: Path) -> None:
         container.mux(sound.encode(None))
     reasons = {}
     for name in ("zero.mp4", "text.mp4", "sound.m4a", "absent.mp4"):
-        with pytest.raises(SourceError) as refused:
+        with pytest.raises(UnusableError) as refused:
             extract(tmp_path / name, tmp_path / "out")
         reasons[name] = refused.value.reason
-    assert reasons == {"zero.mp4": "empty", "text.mp4": "corrupt", "sound.m4a": "no_video", "absent.mp4": "missing"}
+    assert reasons == {"zero.mp4": "empty", "text.mp4": "no_video", "sound.m4a": "no_video", "absent.mp4": "missing"}
     assert list((tmp_path / "out").iterdir()) == []
 
 
@@ -354,7 +355,7 @@ def test_times_that_jump_write_no_million_files(tmp_path: Path) -> None:
     data = source.read_bytes()
     place = data.index(b"\x44\x89\x88") + 3
     source.write_bytes(data[:place] + np.float64(1000).astype(">f8").tobytes() + data[place + 8 :])
-    with pytest.raises(SourceError, match="its time jumps"):
+    with pytest.raises(UnusableError, match="its time jumps"):
         extract(source, tmp_path / "out")
 
 
