@@ -7,6 +7,7 @@ import io
 import json
 import random
 import tarfile
+import time
 from collections.abc import Iterable
 from fractions import Fraction
 from pathlib import Path
@@ -16,6 +17,7 @@ import numpy as np
 import pytest
 
 from vidbench.data.fetch import FetchRequest, FetchResult, fetch
+from vidbench.data.fetching import parse_rate
 from vidbench.errors import InputError, NetworkError, UnknownNameError, UsageError
 from vidbench.ledger import FOLDER
 from vidbench.video.encode import encode
@@ -381,6 +383,49 @@ def test_videos_of_pages(web: Any, long_video: bytes, tmp_path: Path) -> None:
     result = ask(web, tmp_path / "out", "urls", file=links, via="youtube", pause_s=0)
     assert result.counts == {"ok": 1, "tool": 1}
     assert (tmp_path / "out" / "mine.mp4").read_bytes() == long_video
+
+
+@pytest.mark.parametrize(("reasons", "again"), [("timeout", True), ("network", True), ("dns,throttled", False)])
+def test_failures_are_tried_again_by_reason_or_kind(
+    kinetics: Kinetics, tmp_path: Path, reasons: str, again: bool
+) -> None:
+    ask(kinetics.web, tmp_path, limit=3)
+    lost = kinetics.place(kinetics.names[8])
+    record = {
+        "key": lost,
+        "name": lost,
+        "state": "failed",
+        "reason": "network",
+        "kind": "timeout",
+        "detail": "timed out",
+    }
+    with (tmp_path / FOLDER / "fetch-kinetics400-val.jsonl").open("a") as lines:
+        lines.write(json.dumps(record) + "\n")
+    result = ask(kinetics.web, tmp_path, retry_reasons=reasons)
+    assert result.counts == ({"ok": 12} if again else {"ok": 11, "network": 1})
+    assert (tmp_path / lost).exists() == again
+
+
+@pytest.mark.parametrize(
+    ("text", "rate"), [("500K", 5e5), ("5M", 5e6), ("1.5G", 1.5e9), ("800", 800), ("2MB/s", 2e6), (" 3k ", 3e3)]
+)
+def test_rates(text: str, rate: float) -> None:
+    assert parse_rate(text) == rate
+
+
+@pytest.mark.parametrize("text", ["", "fast", "0", "-5M", "5T", "1e6"])
+def test_what_is_no_rate(text: str) -> None:
+    with pytest.raises(ValueError, match="not a rate"):
+        parse_rate(text)
+
+
+def test_a_rate_holds_over_all_downloads(web: Any, tmp_path: Path) -> None:
+    for number in range(4):
+        web.add(f"/{number}.bin", bytes(50_000))
+    (tmp_path / "links.txt").write_text("".join(f"{web.url}/{number}.bin\n" for number in range(4)))
+    started = time.monotonic()
+    ask(web, tmp_path / "out", "urls", file=tmp_path / "links.txt", rate="100K")
+    assert 1.2 < time.monotonic() - started < 20
 
 
 # --- AVA ----------------------------------------------------------------------------------------------------
