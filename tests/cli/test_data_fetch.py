@@ -127,7 +127,7 @@ def test_killed_again_and_again_nothing_is_lost(mirror: Any, tmp_path: Path) -> 
         process.kill()
         process.communicate()
         assert tree(out).items() <= mirror.clips.items(), "what has its name is whole"
-    assert killed >= 3, "it was too quick to be killed"
+    assert killed >= 2, "it was too quick to be killed"
     assert main(words(mirror, out)) == 0
     assert tree(out) == mirror.clips
     names = {path.name for path in out.rglob("*") if path.is_file() and ".vidbench" not in path.parts}

@@ -49,6 +49,7 @@ class FetchRequest(BaseModel):
         youtube_url: The address of a video, with {id}.
         retry_reasons: Reasons of earlier failures to try again, separated by commas.
         timeout_s: Seconds without an answer after which an attempt has failed.
+        attempts: Attempts in a row that may fail before an address is given up.
         dry_run: Count, and fetch nothing.
         argv: The command line, for the record.
     """
@@ -74,6 +75,7 @@ class FetchRequest(BaseModel):
     youtube_url: str = YOUTUBE
     retry_reasons: str = ",".join(CAN_HELP)
     timeout_s: float = Field(30.0, gt=0)
+    attempts: int = Field(5, ge=1)
     dry_run: bool = False
     argv: tuple[str, ...] = ()
 
@@ -136,7 +138,10 @@ def fetch(request: FetchRequest, reporter: Reporter | None = None) -> FetchResul
     source = SOURCES.get(request.source)
     want = _want(request, source)
     http = Http(
-        timeout_s=request.timeout_s, workers=request.workers, rate=parse_rate(request.rate) if request.rate else None
+        timeout_s=request.timeout_s,
+        attempts=request.attempts,
+        workers=request.workers,
+        rate=parse_rate(request.rate) if request.rate else None,
     )
     # the splits of clips have nothing in common; those of the other sources share files
     clips = source.kind == "clips"

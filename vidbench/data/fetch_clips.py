@@ -15,7 +15,7 @@ from typing import BinaryIO
 from urllib.parse import unquote, urlsplit
 
 from vidbench.data import youtube
-from vidbench.data.fetching import Enough, Fetcher, Plan, Want, Wanted
+from vidbench.data.fetching import CAN_HELP, Enough, Fetcher, Plan, Want, Wanted
 from vidbench.data.jobs import PART
 from vidbench.data.sources import Source, at_mirror
 from vidbench.errors import InputError, disk_errors
@@ -174,6 +174,11 @@ class _Clips:
             failed = self._unpack_all(self._needed([url], left, again=True), left)
             unread |= {key: record for key, record in failed.items() if record["reason"] != "gone"}
             left = self._left(left)
+        if any(record["reason"] in CAN_HELP for record in unread.values()):
+            # what may still be at the mirror is left for the next run; YouTube gives each clip at a high price
+            absent = [item for item in left if self._reason(item) != "corrupt"]
+            self._tell_absent(absent, unread)
+            return [item for item in left if self._reason(item) == "corrupt"]
         if self.want.via == "mirror" or not youtube.at_hand():
             self._tell_absent(left, unread)
         return left
@@ -255,7 +260,7 @@ class _Clips:
                 )
             else:
                 self.fetcher.record(item, "gone", kind="mirror", detail="in no tarball of the mirror")
-        if left and self.want.via is None:
+        if left and not unread and self.want.via is None:
             self.plan.notes.append(
                 f"{len(left)} clips are not at the mirror; to look for them at YouTube: pip install 'vidbench[youtube]'"
             )

@@ -353,6 +353,17 @@ def test_what_the_mirror_lacks_comes_from_youtube_cut_to_the_frame(
     assert not [asked for asked in web.log[before:] if asked.path.startswith("/watch")]
 
 
+def test_a_tarball_that_cannot_be_reached_now_is_no_reason_to_go_to_youtube(kinetics: Kinetics, tmp_path: Path) -> None:
+    web = kinetics.web
+    kinetics.parts[1].always = web.step(status=500)
+    page = f"{web.url}/watch/{{id}}.mp4"
+    result = ask(web, tmp_path, via=None, youtube_url=page, attempts=2)
+    assert result.counts == {"ok": 6, "network": 6}
+    assert not [asked for asked in web.log if asked.path.startswith("/watch")]
+    kinetics.parts[1].always = web.step()
+    assert ask(web, tmp_path, via=None, youtube_url=page).counts == {"ok": 12}
+
+
 def test_youtube_alone_takes_the_first_so_many_that_are_there(
     kinetics: Kinetics, long_video: bytes, tmp_path: Path
 ) -> None:

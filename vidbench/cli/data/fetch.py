@@ -64,6 +64,9 @@ YoutubeUrlOpt = Annotated[
     str, typer.Option("--youtube-url", metavar="URL", help="Address of a video, with {id}.", show_default=False)
 ]
 RetryOpt = Annotated[str, typer.Option("--retry-reason", metavar="A,B", help="Which earlier failures are tried again.")]
+AttemptsOpt = Annotated[
+    int, typer.Option("--attempts", min=1, help="Attempts in a row that may fail before an address is given up.")
+]
 TimeoutOpt = Annotated[float, typer.Option("--timeout", help="Seconds without an answer that end an attempt.")]
 
 
@@ -87,6 +90,7 @@ def fetch(
     youtube_url: YoutubeUrlOpt = "https://www.youtube.com/watch?v={id}",
     retry_reasons: RetryOpt = "throttled,network,tool",
     timeout_s: TimeoutOpt = 30.0,
+    attempts: AttemptsOpt = 5,
     dry_run: DryRunOpt = False,
     json: JsonOpt = False,
 ) -> None:
