@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import pickle
 import random
 import threading
 from collections.abc import Iterator
@@ -10,9 +11,14 @@ from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
+import numpy as np
 import pytest
+import torch
+from safetensors.torch import load_file
 
 from vidbench.cli.app import main
+from vidbench.model.remap import from_pyslowfast_names, from_vidbench
+from vidbench.model.zoo import MODELS
 
 
 class Handler(SimpleHTTPRequestHandler):
@@ -88,7 +94,7 @@ def test_json_is_all_that_stdout_holds(mirror: str, home: Path, capsys: pytest.C
 
     assert main(["weights", "list", "--json"]) == 0
     rows = {row["name"]: row for row in json.loads(capsys.readouterr().out)}
-    assert list(rows) == ["x3d_xs", "x3d_s", "x3d_m", "x3d_l"]
+    assert list(rows)[:4] == ["x3d_xs", "x3d_s", "x3d_m", "x3d_l"]
     assert rows["x3d_m"]["sha256"] == pulled["sha256"]
     assert rows["x3d_l"]["path"] is None
 
@@ -154,3 +160,135 @@ def test_offline(mirror: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Ca
     assert main(["weights", "pull", "x3d_m", "--mirror", mirror]) == 4
 
     assert "VIDBENCH_OFFLINE" in capsys.readouterr().err
+
+
+# --- import and export -------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def pyslowfast(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A file as PySlowFast saves it, of a small X3D."""
+    torch.manual_seed(4)
+    state = from_vidbench(MODELS.get("x3d_tiny").build(6).state_dict(), "x3d_tiny", "pyslowfast")
+    path = tmp_path_factory.mktemp("theirs") / "any name.bin"
+    config = "DATA:\n  NUM_FRAMES: 8\n  SAMPLING_RATE: 5\n"
+    torch.save({"epoch": 3, "model_state": state, "optimizer_state": {}, "cfg": config}, path)
+    return path
+
+
+def test_import_export_import(pyslowfast: Path, tmp_path: Path, home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["weights", "import", str(pyslowfast), "--model", "x3d_tiny"]) == 0
+    said = capsys.readouterr()
+    kept = home / "imported" / "x3d_tiny.safetensors"
+    count = len(MODELS.get("x3d_tiny").build(6).state_dict())
+    theirs = len(torch.load(pyslowfast)["model_state"])
+    assert said.out.startswith(
+        f"x3d_tiny: {theirs} of {theirs} tensors mapped (names: pyslowfast), {count} of {count} of"
+    )
+    record = json.loads(kept.with_name(kept.name + ".json").read_text())
+    assert (record["dialect"], record["source"], record["size"]) == (
+        "pyslowfast",
+        str(pyslowfast),
+        kept.stat().st_size,
+    )
+    assert main(["weights", "path", "x3d_tiny"]) == 0
+    assert capsys.readouterr().out == f"{kept}\n"
+
+    for form in ("pyslowfast", "pytorchvideo", "safetensors"):
+        out, back = tmp_path / form, tmp_path / f"{form}.back"
+        assert main(["weights", "export", "x3d_tiny", "--to", form, "--out", str(out), "--json"]) == 0
+        assert json.loads(capsys.readouterr().out)["to"] == form
+        assert main(["weights", "import", str(out), "--model", "x3d_tiny", "--out", str(back)]) == 0
+        first, second = load_file(kept), load_file(back)
+        assert first.keys() == second.keys()
+        assert all(torch.equal(first[name], second[name]) for name in first)
+        capsys.readouterr()
+    exported = torch.load(tmp_path / "pyslowfast")
+    assert list(exported) == ["model_state"]
+    assert all(
+        torch.equal(value, torch.load(pyslowfast)["model_state"][k]) for k, value in exported["model_state"].items()
+    )
+
+
+def test_wrong_file_is_named_with_what_it_is(
+    pyslowfast: Path, tmp_path: Path, home: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["weights", "import", str(pyslowfast), "--model", "x3d_xs"]) == 3
+    said = capsys.readouterr()
+    assert said.out == ""
+    assert "missing: " in said.err
+    assert "in all)" in said.err
+    assert "It looks like x3d_tiny; you asked for x3d_xs." in said.err
+    assert not (home / "imported").exists()
+
+    missing_one = torch.load(pyslowfast)
+    del missing_one["model_state"]["s3.pathway0_res0.branch1.weight"]
+    torch.save(missing_one, tmp_path / "less")
+    assert main(["weights", "import", str(tmp_path / "less"), "--model", "x3d_tiny"]) == 3
+    assert "missing: blocks.2.res_blocks.0.branch1_conv.weight\n" in capsys.readouterr().err
+
+
+def test_other_sampling_is_refused_unless_asked_for(
+    pyslowfast: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    content = torch.load(pyslowfast)
+    content["cfg"] = content["cfg"].replace("NUM_FRAMES: 8", "NUM_FRAMES: 16")
+    torch.save(content, tmp_path / "16")
+    command = ["weights", "import", str(tmp_path / "16"), "--model", "x3d_tiny", "--out", str(tmp_path / "out")]
+
+    assert main(command) == 3
+    assert "says 16 frames x stride 5, x3d_tiny takes 8 x 5" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+    assert main([*command, "--other-sampling"]) == 0
+
+
+def test_caffe2_pickle_is_imported(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    torch.manual_seed(5)
+    own = MODELS.get("slow_r50").build(400).state_dict()
+    theirs = from_vidbench(own, "slow_r50", "pyslowfast")
+    names = from_pyslowfast_names(list(theirs), "resnet", "caffe2")
+    blobs = {names[key]: value.numpy() for key, value in theirs.items() if key in names}
+    blobs["conv1_w_momentum"] = np.zeros(3, dtype="f4")
+    path = tmp_path / "slow.pkl"
+    path.write_bytes(pickle.dumps({"blobs": blobs}, protocol=2))
+
+    assert main(["weights", "import", str(path), "--model", "slow_r50", "--out", str(tmp_path / "out")]) == 0
+
+    assert f"slow_r50: {len(blobs) - 1} of {len(blobs)} tensors mapped (names: caffe2)" in capsys.readouterr().out
+    written = load_file(tmp_path / "out")
+    assert written.keys() == own.keys()
+    assert all(torch.equal(written[name], own[name]) for name in own)
+
+
+def test_damaged_import_is_not_passed_over(
+    pyslowfast: Path, mirror: str, home: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["weights", "import", str(pyslowfast), "--model", "x3d_tiny"]) == 0
+    kept = home / "imported" / "x3d_tiny.safetensors"
+    kept.write_bytes(kept.read_bytes()[:-1] + b"x")
+    capsys.readouterr()
+
+    assert main(["weights", "path", "x3d_tiny"]) == 4
+    assert "the imported weights of x3d_tiny are damaged" in capsys.readouterr().err
+    assert main(["weights", "verify", "x3d_tiny"]) == 6
+    assert main(["weights", "import", str(pyslowfast), "--model", "x3d_tiny"]) == 0
+    assert main(["weights", "path", "x3d_tiny"]) == 0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code"),
+    [
+        (["import", "none.pyth", "--model", "x3d_tiny"], 3),
+        (["import", "none.pyth", "--model", "x3d_tinyy"], 3),
+        (["import", "none.pyth"], 2),
+        (["export", "x3d_m", "--to", "pyslowfast", "--out", "a"], 4),
+        (["export", "x3d_tiny", "--weights", "random", "--to", "caffe2", "--out", "a"], 2),
+        (["export", "x3d_tiny", "--weights", "random", "--to", "torchvision", "--out", "a"], 3),
+    ],
+)
+def test_bad_imports_and_exports(arguments: list[str], code: int, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["weights", *arguments]) == code
+
+    said = capsys.readouterr()
+    assert said.out == ""
+    assert "Traceback" not in said.err

@@ -9,6 +9,8 @@ import typer
 
 from vidbench.cli import console
 from vidbench.cli.complete import complete_model
+from vidbench.cli.model_predict import predict
+from vidbench.cli.model_profile import profile
 from vidbench.cli.options import (
     DecoderOpt,
     DeviceOpt,
@@ -24,6 +26,7 @@ from vidbench.cli.options import (
 )
 
 if TYPE_CHECKING:
+    from vidbench.model.config_names import ConfigName
     from vidbench.model.evaluate import EvaluateResult
     from vidbench.model.finetune import FinetuneResult
     from vidbench.model.zoo import ModelCard
@@ -58,16 +61,47 @@ def list_(json: JsonOpt = False) -> None:
 
 
 @app.command()
-def show(model: ModelArg, json: JsonOpt = False) -> None:
+def show(
+    model: Annotated[
+        str,
+        typer.Argument(
+            metavar="MODEL",
+            help="Catalogue name, or a PySlowFast configuration name to be explained.",
+            show_default=False,
+            autocompletion=complete_model,
+        ),
+    ],
+    json: JsonOpt = False,
+) -> None:
     """Show one model: its input, its protocol, its published figures and its weights."""
+    from vidbench.model.config_names import explain
     from vidbench.model.zoo import MODELS
 
+    config = None if model in MODELS else explain(model)
+    if config is not None:
+        console.show(config, json, _show_config, _config_json)
+        return
     card = MODELS.get(model)
 
     def text(facts: dict[str, object]) -> None:
         console.table(("", model), list(facts.items()))
 
     console.show(_card_json(card), json, text)
+
+
+def _show_config(config: ConfigName) -> None:
+    console.table(("part", config.name), config.parts)
+    if config.model:
+        console.out(f"catalogue model: {config.model}")
+    else:
+        console.out("catalogue model: none with these settings")
+    if config.remark:
+        console.out(config.remark)
+
+
+def _config_json(config: ConfigName) -> dict[str, object]:
+    parts = [{"part": part, "meaning": meaning} for part, meaning in config.parts]
+    return {"pyslowfast": config.name, "parts": parts, "model": config.model, "remark": config.remark}
 
 
 def _card_json(card: ModelCard) -> dict[str, object]:
@@ -85,6 +119,8 @@ def _card_json(card: ModelCard) -> dict[str, object]:
     }
     if card.parameters_m:
         facts["parameters"] = f"{card.parameters_m} M"
+    if card.head:
+        facts["head"] = f"{card.head}*"
     if best:
         facts |= {
             "published": f"top-1 {best.top1} %, top-5 {best.top5} %, {best.views} views ({best.source})",
@@ -92,6 +128,10 @@ def _card_json(card: ModelCard) -> dict[str, object]:
             "url": best.urls[0],
             "licence": best.licence,
         }
+        if best.urls[1:]:
+            facts["mirrors"] = ", ".join(best.urls[1:])
+        if best.sha256:
+            facts["sha256"] = best.sha256
     if card.note:
         facts["note"] = card.note
     return facts
@@ -219,3 +259,7 @@ def _show_finetune(result: FinetuneResult) -> None:
         ],
     )
     console.out(f"run: {result.out}")
+
+
+app.command()(predict)
+app.command()(profile)

@@ -11,9 +11,10 @@ from vidbench.cli import console
 from vidbench.cli.options import JsonOpt
 
 if TYPE_CHECKING:
+    from vidbench.model.convert import Exported, Imported
     from vidbench.model.weights import PullResult, VerifyResult, WeightsRow
 
-app = typer.Typer(no_args_is_help=True, help="Published weights: list, pull, path, verify.")
+app = typer.Typer(no_args_is_help=True, help="Weights: list, pull, path, verify, import, export.")
 
 NamesArg = Annotated[list[str], typer.Argument(metavar="NAME...", help="Catalogue models, as x3d_m.")]
 
@@ -78,6 +79,44 @@ def verify(
         )
 
 
+@app.command("import")
+def import_(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="Of PySlowFast, pytorchvideo, torchvision or Caffe2.")],
+    model: Annotated[str, typer.Option("--model", metavar="NAME", help="The catalogue model that it is for.")],
+    out: Annotated[
+        Path | None, typer.Option("--out", metavar="FILE", help="Write safetensors here, not into the cache.")
+    ] = None,
+    inflate: Annotated[bool, typer.Option("--inflate", help="Repeat 2D convolutions over time where needed.")] = False,
+    other_sampling: Annotated[
+        bool, typer.Option("--other-sampling", help="Take weights trained with other frames or stride.")
+    ] = False,
+    json: JsonOpt = False,
+) -> None:
+    """Map a file of weights to a model's names, check every tensor, and keep it as that model's weights."""
+    from vidbench.model import convert
+
+    request = convert.ImportRequest(file=file, model=model, out=out, inflate=inflate, other_sampling=other_sampling)
+    console.show(convert.import_weights(request, console.reporter()), json, _print_imported)
+
+
+@app.command()
+def export(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="A catalogue model, or a run folder of finetune.")],
+    to: Annotated[str, typer.Option("--to", help="pyslowfast, pytorchvideo, torchvision or safetensors.")],
+    out: Annotated[Path, typer.Option("--out", metavar="FILE", help="The file to write.")],
+    weights: Annotated[str, typer.Option("--weights", help="pretrained, random or a file.")] = "pretrained",
+    json: JsonOpt = False,
+) -> None:
+    """Write a model's weights under the names that another program gives them."""
+    from vidbench.cli.requests import ask, weights_at_hand
+
+    weights_at_hand(name, weights, pull=False)
+    from vidbench.model import convert
+
+    request = ask(convert.ExportRequest, {"model": name, "to": to, "out": out, "weights": weights})
+    console.show(convert.export_weights(request), json, _print_exported)
+
+
 def _print_rows(rows: tuple[WeightsRow, ...]) -> None:
     console.table(
         ("model", "file", "where", "size", "sha256", "top-1", "views", "licence"),
@@ -108,3 +147,21 @@ def _print_verified(result: VerifyResult) -> None:
         console.out(f"{item.name}: {item.status}, sha256 {(item.sha256 or '-')[:12]}, {where}")
     if not result.weights:
         console.out("no weights are here")
+
+
+def _print_imported(result: Imported) -> None:
+    whose = result.dialect or "unknown, unchanged"
+    console.out(
+        f"{result.name}: {result.taken} of {result.taken + len(result.ignored)} tensors mapped (names: {whose}), "
+        f"{result.loaded} of {result.loaded} of the network, sha256 {result.sha256[:12]}, {result.path}"
+    )
+    for remark in result.remarks:
+        console.remark(f"note: {remark}")
+    if result.inflated:
+        console.remark(f"note: {len(result.inflated)} 2D convolutions were inflated")
+    if result.ignored:
+        console.remark(f"note: {len(result.ignored)} tensors are no weights: {', '.join(result.ignored[:5])}")
+
+
+def _print_exported(result: Exported) -> None:
+    console.out(f"{result.name}: {result.tensors} tensors for {result.to}, sha256 {result.sha256[:12]}, {result.path}")

@@ -13,6 +13,7 @@ from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any, Literal
 
+import numpy as np
 import torch
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from safetensors import SafetensorError
@@ -20,6 +21,7 @@ from safetensors.torch import load_file, save
 from torch import Tensor, nn
 
 from vidbench.errors import InputError, disk_errors
+from vidbench.model.caffe2 import read_blobs
 from vidbench.model.sniff import FileKind, sniff
 from vidbench.model.zoo import MODELS, Preprocess
 from vidbench.runs import file_sha256, write_json_atomic
@@ -50,7 +52,7 @@ CONTAINERS = ("model_state", "state_dict", "model")
 # what a wrapper puts before every name: DistributedDataParallel; PySlowFast around a pytorchvideo model
 PREFIXES = ("module.", "model.")
 
-_NAMED = 8
+_NAMED = 20
 _PYSLOWFAST = re.compile(r"s\d(_fuse|\.pathway\d_)")
 
 
@@ -65,6 +67,7 @@ class StateFile:
         container: The key that held them; empty for a flat file.
         prefixes: What was taken off the front of every name.
         source_keys: The top-level keys of the file, without those of a flat one.
+        config: The configuration that PySlowFast keeps beside the tensors, as YAML text; empty for none.
     """
 
     path: Path
@@ -73,6 +76,7 @@ class StateFile:
     container: str = ""
     prefixes: tuple[str, ...] = ()
     source_keys: tuple[str, ...] = ()
+    config: str = ""
 
 
 @dataclass(frozen=True)
@@ -111,9 +115,10 @@ class ModelInfo:
 
 
 def read_state(path: Path) -> StateFile:
-    """The tensors of a safetensors file, or of one that `torch.save` wrote.
+    """The tensors of a safetensors file, of one that `torch.save` wrote, or of a pickle of Caffe2.
 
-    The format is told by content. Files of torch are read with `weights_only=True`, so that reading runs no code.
+    The format is told by content. Files of torch are read with `weights_only=True`, and pickles of Caffe2 by
+    `vidbench.model.caffe2`, so that reading runs no code.
 
     Raises:
         InputError: The file is none of these, is damaged, would run code, or holds something else than tensors.
@@ -129,9 +134,13 @@ def read_state(path: Path) -> StateFile:
     elif kind in ("torch-zip", "torch-legacy"):
         held = _read_torch(path)
     elif kind == "pickle":
-        raise InputError(
-            f"{path}: a bare pickle (as Caffe2's .pkl), which can run code when read; vidbench does not read these"
-        )
+        blobs = read_blobs(path)
+        # own copies in the machine's byte order: torch knows no other
+        state = {
+            name: torch.from_numpy(np.array(value, dtype=value.dtype.newbyteorder("=")))
+            for name, value in blobs.items()
+        }
+        return StateFile(path, kind, state, "blobs", source_keys=("blobs",))
     else:
         raise InputError(
             f"{path}: neither a safetensors file nor a whole file of torch.save", "Was its download cut off?"
@@ -139,7 +148,8 @@ def read_state(path: Path) -> StateFile:
     container, tensors = _unwrap(path, held)
     tensors, prefixes = _without_prefixes(tensors)
     keys = tuple(str(key) for key in held) if container and isinstance(held, Mapping) else ()
-    return StateFile(path, kind, tensors, container, prefixes, keys)
+    config = held.get("cfg") if container and isinstance(held, Mapping) else None
+    return StateFile(path, kind, tensors, container, prefixes, keys, config if isinstance(config, str) else "")
 
 
 def load_strict(
@@ -397,7 +407,9 @@ def _do_not_fit(
     message = f"{source} does not fit the network; {'; '.join(parts)}"
     if any(_PYSLOWFAST.match(name.removeprefix("model.")) for name in unexpected):
         return InputError(
-            message, "The names look like PySlowFast's own (s1.pathway0_stem...); that layout is not readable yet."
+            message,
+            "The names look like PySlowFast's own (s1.pathway0_stem...): `vidbench weights import FILE --model NAME` "
+            "gives them the network's names.",
         )
     return InputError(message, "Is it a file of another architecture, or of another number of classes?")
 
@@ -407,7 +419,7 @@ def _describe(value: Tensor) -> str:
 
 
 def _first(names: Iterable[str]) -> str:
-    """The first eight, and how many there are in all."""
+    """The first twenty, and how many there are in all."""
     listed = list(names)
     more = f", ... ({len(listed)} in all)" if len(listed) > _NAMED else ""
     return ", ".join(listed[:_NAMED]) + more

@@ -24,8 +24,8 @@ from vidbench.model.device import resolve_device
 from vidbench.model.evaluate import check_labels
 from vidbench.model.footage import Footage, FootageStore
 from vidbench.model.layout import training_layout
+from vidbench.model.remap import map_state
 from vidbench.model.resolve import build, load_model
-from vidbench.model.x3d import HEAD
 from vidbench.model.zoo import MODELS, Preprocess
 from vidbench.progress import Reporter, SilentReporter
 from vidbench.provenance import provenance
@@ -189,8 +189,8 @@ def _initial(request: FinetuneRequest, names: tuple[str, ...], reporter: Reporte
             path = path / "model.safetensors"
         if not path.is_file():
             raise InputError(f"--init {request.init}: no such file or run folder", "Or say scratch or pretrained.")
-        tensors, source, digest = read_state(path).tensors, str(path), file_sha256(path)
-    report = load_strict(classifier.net, tensors, source=source, allow_replaced_head=HEAD)
+        tensors, source, digest = map_state(read_state(path).tensors, card.name).tensors, str(path), file_sha256(path)
+    report = load_strict(classifier.net, tensors, source=source, allow_replaced_head=card.head or None)
     if report.replaced:
         reporter.info(f"{source}: {report.loaded} tensors loaded; new head: {', '.join(report.replaced)}")
     return classifier, {

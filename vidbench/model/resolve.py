@@ -10,6 +10,7 @@ import torch
 from vidbench.errors import InputError, UnknownNameError
 from vidbench.model.checkpoint import MODEL_FILE, load_strict, read_model, read_state
 from vidbench.model.classifier import Classifier
+from vidbench.model.remap import map_state
 from vidbench.model.weights import require
 from vidbench.model.zoo import MODELS, ModelCard
 from vidbench.progress import Reporter, SilentReporter
@@ -88,7 +89,7 @@ def _from_catalogue(name: str, weights: str, pull: bool, seed: int, reporter: Re
     path = require(card, pull=pull, reporter=reporter) if weights == "pretrained" else Path(weights)
     if not path.is_file():
         raise InputError(f"{path}: no such weights file", "--weights takes pretrained, random or a file.")
-    load_strict(classifier.net, read_state(path).tensors, source=str(path))
+    load_strict(classifier.net, map_state(read_state(path).tensors, name).tensors, source=str(path))
     return LoadedModel(classifier, name, name, weights, file_sha256(path), card)
 
 

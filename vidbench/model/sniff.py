@@ -19,8 +19,8 @@ def sniff(path: Path) -> FileKind:
     """What a file is; the name is not looked at.
 
     "torch-zip" is what `torch.save` writes, "torch-legacy" what it wrote before version 1.6, "pickle"
-    any other binary pickle (as Caffe2's `.pkl`). A zip archive or a safetensors file that was cut off
-    is "unknown".
+    any other binary pickle (as Caffe2's `.pkl`; `vidbench.model.caffe2` tells what it holds). A zip archive or a
+    safetensors file that was cut off is "unknown".
     """
     with path.open("rb") as stream:
         head = stream.read(_HEAD_BYTES)

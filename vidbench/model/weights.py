@@ -23,7 +23,7 @@ from vidbench.runs import file_sha256, read_json
 MIRROR_VARIABLE = "VIDBENCH_MIRROR"
 OFFLINE_VARIABLE = "VIDBENCH_OFFLINE"
 
-Place = Literal["cache", "torch hub", "missing", "damaged"]
+Place = Literal["imported", "cache", "torch hub", "missing", "damaged"]
 
 
 class PullRequest(BaseModel):
@@ -86,7 +86,7 @@ class WeightsRow:
     Attributes:
         name: The model.
         file: The name of its file.
-        where: "cache", "torch hub", "missing", or "damaged" for a file that is not what it should be.
+        where: "imported", "cache", "torch hub", "missing", or "damaged" for a file that is not what it should be.
         path: The file, where there is one.
         size: Bytes, where there is a file.
         sha256: In hex, where there is a file.
@@ -133,13 +133,19 @@ class VerifyResult:
     failed: int
 
 
-def locate(card: ModelCard) -> Path | None:
-    """The published weights of a model on this machine, or None.
+def imported_path(name: str) -> Path:
+    """Where `weights import` puts the weights of a model; the file need not exist."""
+    return weights_dir() / "imported" / f"{name}.safetensors"
 
-    Looked for in vidbench's cache, then in torch hub's, which is only read. A file counts when it is not
-    empty and, where its sha256 is known (from the catalogue, or recorded when it was downloaded), has it.
+
+def locate(card: ModelCard) -> Path | None:
+    """The weights of a model on this machine, or None.
+
+    Imported ones come first. Published ones are looked for in vidbench's cache, then in torch hub's, which is only
+    read. A file counts when it is not empty and, where its sha256 is known (from the catalogue, or recorded when it
+    came here), has it.
     """
-    return None if card.published is None else _find(card.published).path_if_good
+    return _here(card).path_if_good
 
 
 def require(card: ModelCard, pull: bool = False, reporter: Reporter | None = None) -> Path:
@@ -150,10 +156,16 @@ def require(card: ModelCard, pull: bool = False, reporter: Reporter | None = Non
         InputError: No weights are published for this model.
         NetworkError: The download failed.
     """
-    published = _published(card)
-    found = _find(published)
+    found = _here(card)
     if found.path_if_good is not None:
         return found.path_if_good
+    if found.path == imported_path(card.name):
+        # the published ones must not take their place unasked
+        raise MissingError(
+            f"the imported weights of {card.name} are damaged: {found.path} is not the file that was recorded",
+            f"Import them again, or delete that file: vidbench weights import FILE --model {card.name}",
+        )
+    published = _published(card)
     if pull:
         return _pull(card, PullRequest(names=(card.name,)), reporter or SilentReporter()).path
     raise MissingError(_not_here(card, published, found), _how_to_get(card.name))
@@ -189,7 +201,7 @@ def listing() -> tuple[WeightsRow, ...]:
     rows = []
     for card in _cards_with_weights():
         published = _published(card)
-        found = _find(published)
+        found = _here(card)
         rows.append(
             WeightsRow(
                 name=card.name,
@@ -216,8 +228,9 @@ def verify(names: tuple[str, ...] = ()) -> VerifyResult:
     cards = [MODELS.get(name) for name in dict.fromkeys(names)] if names else _cards_with_weights()
     rows = []
     for card in cards:
-        found = _find(_published(card))
+        found = _here(card)
         if found.path is None:
+            _published(card)
             if names:
                 rows.append(Verified(card.name, None, "missing", None, found.expected))
             continue
@@ -291,7 +304,16 @@ class _Found:
 
     @property
     def path_if_good(self) -> Path | None:
-        return self.path if self.place in ("cache", "torch hub") else None
+        return self.path if self.place in ("imported", "cache", "torch hub") else None
+
+
+def _here(card: ModelCard) -> _Found:
+    """The imported weights of a model where there are any, damaged or not; the published ones otherwise."""
+    path = imported_path(card.name)
+    if path.is_file():
+        expected, actual = _recorded_sha256(path), file_sha256(path)
+        return _Found("imported" if expected == actual else "damaged", path, actual, expected)
+    return _Found("missing", None, None, "") if card.published is None else _find(card.published)
 
 
 def _find(published: Published) -> _Found:
@@ -364,6 +386,8 @@ def _pull(card: ModelCard, request: PullRequest, reporter: Reporter) -> Pulled:
     published = _published(card)
     folder = weights_dir()
     target = folder / published.file
+    if imported_path(card.name).is_file():
+        reporter.warn(f"{card.name} has imported weights, which are used before these: {imported_path(card.name)}")
     with disk_errors(folder):
         folder.mkdir(parents=True, exist_ok=True)
     with locked(target, reporter):
@@ -434,7 +458,10 @@ def _copy(name: str, published: Published, source: Path, target: Path, reporter:
 
 def _check_kind(kind: FileKind, source: str) -> None:
     if kind == "pickle":
-        raise InputError(f"{source}: a bare pickle, which can run code when read; vidbench does not read these")
+        raise InputError(
+            f"{source}: a bare pickle (as Caffe2's .pkl), not a published file",
+            "vidbench weights import FILE --model NAME reads it without running it.",
+        )
     if kind == "unknown":
         raise InputError(
             f"{source}: neither a safetensors file nor a whole file of torch.save", "Was its download cut off?"

@@ -12,6 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import save_file
@@ -131,12 +132,33 @@ def test_refusal_names_the_class(tmp_path: Path) -> None:
     assert "\n" not in caught.value.message
 
 
-def test_bare_pickle_is_refused(tmp_path: Path) -> None:
-    path = tmp_path / "a.pkl"
-    path.write_bytes(pickle.dumps({"blobs": {"conv1_w": [1.0]}}, protocol=2))
+@pytest.mark.parametrize("protocol", [2, 5])
+def test_caffe2_pickle_under_any_name(tmp_path: Path, protocol: int) -> None:
+    path = tmp_path / "a.pyth"
+    blobs = {"conv1_w": np.arange(6, dtype=">f4").reshape(2, 3), "pred_b": np.ones(2), "lr": np.float32(0.1)}
+    path.write_bytes(pickle.dumps({"blobs": blobs}, protocol=protocol))
 
-    with pytest.raises(InputError, match="bare pickle"):
+    state = read_state(path)
+
+    assert (state.kind, state.container, state.prefixes) == ("pickle", "blobs", ())
+    assert list(state.tensors) == ["conv1_w", "pred_b", "lr"]
+    assert state.tensors["conv1_w"].tolist() == [[0, 1, 2], [3, 4, 5]]
+    assert state.tensors["pred_b"].dtype is torch.float64
+
+
+def test_pickle_of_something_else_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "a.pkl"
+    path.write_bytes(pickle.dumps({"weights": {"conv1_w": [1.0]}}, protocol=2))
+
+    with pytest.raises(InputError, match="without Caffe2's 'blobs'; it holds weights"):
         read_state(path)
+
+
+def test_configuration_beside_the_tensors_is_kept(tmp_path: Path) -> None:
+    path = tmp_path / "a.pyth"
+    torch.save({"model_state": {"a": torch.ones(1)}, "cfg": "DATA:\n  NUM_FRAMES: 8\n"}, path)
+
+    assert read_state(path).config == "DATA:\n  NUM_FRAMES: 8\n"
 
 
 @pytest.mark.filterwarnings("ignore:.*torch.jit.*:FutureWarning", "ignore:.*torch.jit.*:DeprecationWarning")
@@ -159,7 +181,7 @@ def test_traced_network_is_refused(tmp_path: Path) -> None:
         ([torch.ones(1)], "holds a list"),
         (torch.ones(1), "holds a Tensor"),
         ({"a": torch.ones(2).to_sparse()}, "sparse"),
-        ({f"key{index}": index for index in range(20)}, r"key7, \.\.\. \(20 in all\)"),
+        ({f"key{index}": index for index in range(30)}, r"key19, \.\.\. \(30 in all\)"),
     ],
 )
 def test_other_content_is_named(tmp_path: Path, content: object, reason: str) -> None:
@@ -307,7 +329,7 @@ def test_pyslowfast_names_are_recognised() -> None:
         load_strict(small(), {name: torch.ones(1) for name in names}, source="x3d_m.pyth")
 
     assert "PySlowFast" in caught.value.remedy
-    assert "not readable yet" in caught.value.remedy
+    assert "vidbench weights import" in caught.value.remedy
 
 
 # --- our own files -----------------------------------------------------------------------------------------

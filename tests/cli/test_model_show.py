@@ -1,0 +1,54 @@
+"""`vidbench model list` and `model show`."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+from vidbench.cli.app import main
+from vidbench.model.zoo import MODELS
+
+
+def test_list_names_every_model(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["model", "list", "--json"]) == 0
+    assert [row["name"] for row in json.loads(capsys.readouterr().out)] == list(MODELS.names())
+
+
+def test_list_and_show_do_without_torch() -> None:
+    code = (
+        "import sys\n"
+        "from vidbench.cli.app import main\n"
+        "assert main(['model', 'list']) == 0\n"
+        "assert main(['model', 'show', 'slowfast_r50']) == 0\n"
+        "assert main(['model', 'show', 'SLOWFAST_8x8_R50']) == 0\n"
+        "assert 'torch' not in sys.modules\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "catalogue model: slowfast_r50" in done.stdout
+
+
+@pytest.mark.parametrize("name", MODELS.names())
+def test_show_tells_what_the_card_holds(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    card = MODELS.get(name)
+    assert main(["model", "show", name, "--json"]) == 0
+    facts = json.loads(capsys.readouterr().out)
+    assert facts["name"] == name
+    assert facts["frames"] == card.preprocess.frames
+    assert facts.get("note", "") == card.note
+    if card.published:
+        assert facts["url"] == card.published.urls[0]
+        assert f"top-1 {card.published.top1} %, top-5 {card.published.top5} %" in facts["published"]
+
+
+def test_show_explains_a_configuration_name(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["model", "show", "I3D_NLN_8x8_R50", "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert [row["part"] for row in found["parts"]] == ["I3D", "NLN", "8x8", "R50"]
+    assert found["model"] is None
+
+
+def test_show_of_an_unknown_name_offers_the_nearest(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["model", "show", "slowfast_50"]) == 3
+    assert "Did you mean slowfast_r50" in capsys.readouterr().err
