@@ -107,6 +107,5 @@ def disk_errors(path: Path) -> Iterator[None]:
         if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
             raise InputError(f"cannot write {path}: {error.strerror}", "Choose another folder.") from error
         if error.errno in (errno.ENOTDIR, errno.EISDIR, errno.EEXIST):
-            place = error.filename or path
-            raise InputError(f"cannot write {place}: {error.strerror}", "Choose another name or folder.") from error
+            raise InputError(f"cannot write {path}: {error.strerror}", "Choose another name or folder.") from error
         raise

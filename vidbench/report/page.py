@@ -88,10 +88,7 @@ def write_report(request: ReportRequest, reporter: Reporter = SilentReporter()) 
             reporter.warn(f"{run.folder}: {remark}")
     sections = _sections(runs, images)
     text = _page(request.title or _title(runs), runs, sections)
-    try:
-        write_text_atomic(request.out, text)
-    except (FileExistsError, NotADirectoryError) as error:
-        raise InputError(f"{request.out}: its folder cannot be made: {error.strerror}") from error
+    write_text_atomic(request.out, text)
     return ReportResult(request.out, len(text.encode()), request.runs, tuple(sections))
 
 
