@@ -46,9 +46,13 @@ def fetch(fetcher: Fetcher, source: Source, want: Want) -> Plan:
 def _annotations(fetcher: Fetcher, source: Source, want: Want) -> tuple[Annotation, ...]:
     url = at_mirror(source.annotations.format(split=want.split), want.mirror)
     path = fetcher.out / "annotations" / f"{want.split}.csv"
-    if fetcher.dry and not path.exists():
+    # a table that another program left here may be a part of one
+    ours = path.exists() and path.name in fetcher.archives.by_key
+    if fetcher.dry and not ours:
         return decode_annotations(fetcher.http.text(url), url)
-    if not fetcher.dry and not path.exists():
+    if not ours:
+        if path.exists():
+            fetcher.reporter.warn(f"{path}: nothing tells where it is from, so it is fetched again")
         received = fetcher.http.download(url, path, check=_check_annotations)
         fetcher.archives.append({"key": path.name, "reason": OK, "url": url, "sha256": received.sha256})
     return load_annotations(path).rows

@@ -25,6 +25,7 @@ from vidbench.records import Json, Records, read_records
 from vidbench.runs import file_sha256
 from vidbench.video.clip import VideoError
 from vidbench.video.pyav import probe
+from vidbench.video.wholeness import missing_bytes
 
 T = TypeVar("T")
 
@@ -180,13 +181,15 @@ class Fetcher:
         return found
 
     def _adopt(self, item: Wanted) -> bool:
-        """Take a whole file that lies in its place without a line: another program's, or one whose line a kill cost."""
+        """Take a whole video that lies in its place without a line: another program's, or one whose line a kill cost.
+
+        Of other files nobody can tell whether they are whole: they come again.
+        """
         place = self.out / item.name
-        if not place.is_file():
+        if not item.is_video or not place.is_file():
             return False
         try:
-            if item.is_video:
-                check_video(place)
+            check_video(place)
         except Failure:
             return False
         self.ledger.append(
@@ -380,8 +383,12 @@ def check_video(path: Path) -> None:
     """
     try:
         probe(path)
+        # Matroska does not tell its number of frames, only its length
+        missing = missing_bytes(path)
     except VideoError as error:
         raise Failure("corrupt", "video", str(error)) from error
+    if missing:
+        raise Failure("corrupt", "video", missing)
 
 
 def free_bytes(folder: Path) -> int:
