@@ -53,8 +53,8 @@ def list_(json: JsonOpt = False) -> None:
         rows = []
         for card in found:
             size, best = card.preprocess, card.published
-            top1 = f"{best.top1:.2f} ({best.views})" if best else "-"
-            rows.append((card.name, card.family, f"{size.frames}x{size.stride}", size.crop, card.num_classes, top1))
+            figure = best.headline if best else "-"
+            rows.append((card.name, card.family, f"{size.frames}x{size.stride}", size.crop, card.num_classes, figure))
         console.table(("model", "family", "frames x stride", "crop", "classes", "top-1 % (views)"), rows)
 
     console.show(cards, json, text, lambda found: list(map(_card_json, found)))

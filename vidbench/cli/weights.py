@@ -127,7 +127,7 @@ def _print_rows(rows: tuple[WeightsRow, ...]) -> None:
                 row.where,
                 "-" if row.size is None else f"{row.size / 1e6:.1f} MB",
                 "-" if row.sha256 is None else row.sha256[:12],
-                f"{row.top1:.2f}",
+                "-" if row.top1 is None else f"{row.top1:.2f}",
                 row.views,
                 row.licence,
             )

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
     from torch import nn
+
+Task = Literal["classify", "multilabel", "detect", "persons"]
 
 KINETICS_MEAN = (0.45, 0.45, 0.45)
 KINETICS_STD = (0.225, 0.225, 0.225)
@@ -45,22 +47,39 @@ class Published:
     Attributes:
         urls: Where the file is, the first one first; mirrors follow.
         file: Its name in the cache.
-        top1: Per cent, Kinetics-400 validation, under `views`.
+        top1: Per cent under `views`; None where another figure is published.
         top5: Per cent, likewise.
         views: Temporal x spatial views of that measurement.
         source: Who says so.
         licence: Of the weights.
         sha256: Of the file, where known; the first download records what it got.
+        protocol: The rule that the views' frames were taken by, a name of `vidbench.model.protocol`.
+        mean_ap: Mean average precision in per cent, of networks with several labels or boxes.
+        data: The set whose validation part was measured.
+        tag: What `--weights` takes to mean this file rather than the first one.
+        bytes: Size of the file, where known.
     """
 
     urls: tuple[str, ...]
     file: str
-    top1: float
-    top5: float
+    top1: float | None
+    top5: float | None
     views: str
     source: str
     licence: str
     sha256: str = ""
+    protocol: str = "pyslowfast"
+    mean_ap: float | None = None
+    data: str = "kinetics400"
+    tag: str = ""
+    bytes: int | None = None
+
+    @property
+    def headline(self) -> str:
+        """The figure that people quote, with its views: "76.94 (10x3)", "mAP 24.67"."""
+        if self.mean_ap is not None:
+            return f"mAP {self.mean_ap:.2f}" + (f" ({self.views})" if self.views else "")
+        return "-" if self.top1 is None else f"{self.top1:.2f} ({self.views})"
 
 
 @dataclass(frozen=True)
@@ -80,6 +99,10 @@ class ModelCard:
         note: What else a user should know.
         head: The front of the names of the classifying layer's tensors, which another number of
             classes replaces; empty where no part may be replaced.
+        task: "classify", one class per clip; "multilabel", any number of them; "detect", any number of them for
+            each box (`build` gives a `vidbench.model.detection.BoxNet`); "persons", boxes of persons in images.
+        others: Other published weights of the same network, told apart by their tags.
+        extra: The extra of vidbench that `build` needs; empty for none.
     """
 
     name: str
@@ -92,3 +115,6 @@ class ModelCard:
     published: Published | None = None
     note: str = ""
     head: str = ""
+    task: Task = "classify"
+    others: tuple[Published, ...] = ()
+    extra: str = ""

@@ -90,7 +90,7 @@ class WeightsRow:
         path: The file, where there is one.
         size: Bytes, where there is a file.
         sha256: In hex, where there is a file.
-        top1: Published accuracy, per cent of Kinetics-400 validation, under `views`.
+        top1: Published accuracy in per cent, under `views`; None where another figure is published.
         views: Temporal x spatial views of that accuracy.
         licence: Of the weights.
     """
@@ -101,7 +101,7 @@ class WeightsRow:
     path: Path | None
     size: int | None
     sha256: str | None
-    top1: float
+    top1: float | None
     views: str
     licence: str
 

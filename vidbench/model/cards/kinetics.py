@@ -1,4 +1,4 @@
-"""The built-in models as data: inputs, published figures, addresses.
+"""Classifiers of Kinetics-400 as data: inputs, published figures, addresses.
 
 Figures of `pytorchvideo model zoo` are those of its `docs/source/model_zoo.md` at commit f3142bb; figures
 of `torchvision` are those of the `meta` of its weights, release 0.28.
@@ -251,7 +251,7 @@ TINY = ModelCard(
     head="blocks.5.proj.",
 )
 
-CARDS: tuple[ModelCard, ...] = (
+KINETICS: tuple[ModelCard, ...] = (
     _x3d_card("xs", 4, 12, 160, 182, 182, 3.79, 69.12, 88.63),
     _x3d_card("s", 13, 6, 160, 182, 182, 3.79, 73.33, 91.27),
     _x3d_card("m", 16, 5, 224, 256, 256, 3.79, 75.94, 92.72),
