@@ -6,7 +6,7 @@ import fcntl
 import json
 import os
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -21,23 +21,33 @@ def read_records(path: Path) -> tuple[list[Json], int]:
 
     A torn last line, left by a kill or a full disk, is not counted: its item is simply not done.
     """
-    if not path.exists():
-        return [], 0
-    data = path.read_bytes()
-    good = data.rfind(b"\n") + 1
-    records: list[Json] = []
-    for number, line in enumerate(data[:good].splitlines(), start=1):
-        try:
-            record = json.loads(line)
-        except (UnicodeDecodeError, json.JSONDecodeError) as error:
-            raise InputError(
-                f"{path}:{number}: not a record: {error}",
-                "The file was changed by something else. Delete that line to do its item again.",
-            ) from error
-        if not isinstance(record, dict) or "key" not in record:
-            raise InputError(f"{path}:{number}: a record needs a 'key'", "Delete that line.")
+    records, good = [], 0
+    for record, start, size in _scan(path):
         records.append(record)
+        good = start + size
     return records, good
+
+
+def _scan(path: Path) -> Iterator[tuple[Json, int, int]]:
+    """The whole records of a file one by one, each with where its line starts and how long that is."""
+    if not path.exists():
+        return
+    start = 0
+    with path.open("rb") as stream:
+        for number, line in enumerate(stream, start=1):
+            if not line.endswith(b"\n"):
+                return
+            try:
+                record = json.loads(line)
+            except (UnicodeDecodeError, json.JSONDecodeError) as error:
+                raise InputError(
+                    f"{path}:{number}: not a record: {error}",
+                    "The file was changed by something else. Delete that line to do its item again.",
+                ) from error
+            if not isinstance(record, dict) or "key" not in record:
+                raise InputError(f"{path}:{number}: a record needs a 'key'", "Delete that line.")
+            yield record, start, len(line)
+            start += len(line)
 
 
 class Records:
@@ -45,24 +55,51 @@ class Records:
 
     Attributes:
         path: The file.
-        by_key: The records; a later line of a key replaces an earlier one.
+        by_key: The records, without the fields that are left on disk; a later line of a key replaces an earlier one.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, on_disk: Sequence[str] = ()) -> None:
+        """An empty file's records.
+
+        Args:
+            path: The file; made by the first record.
+            on_disk: Fields that are large and seldom asked for: `read` gives them.
+        """
         self.path = path
         self.by_key: dict[str, Json] = {}
+        self._on_disk = frozenset(on_disk)
+        self._places: dict[str, tuple[int, int]] = {}
         self._lock = threading.Lock()
 
     @classmethod
-    def take(cls, path: Path) -> Records:
+    def take(cls, path: Path, on_disk: Sequence[str] = ()) -> Records:
         """Read what is there, and cut off a torn last line, so that the next line stands alone."""
-        found = cls(path)
-        records, good = read_records(path)
+        found = cls(path, on_disk)
+        good = 0
+        for record, start, size in _scan(path):
+            found._keep(record, start, size)
+            good = start + size
         if path.exists():
             with disk_errors(path):
                 os.truncate(path, good)
-        found.by_key = {record["key"]: record for record in records}
         return found
+
+    def _keep(self, record: Json, start: int, size: int) -> None:
+        key = record["key"]
+        self.by_key[key] = {name: value for name, value in record.items() if name not in self._on_disk}
+        self._places[key] = (start, size)
+
+    def read(self, key: str) -> Json:
+        """The whole record of a key, from the disk.
+
+        Raises:
+            KeyError: There is none.
+        """
+        start, size = self._places[key]
+        with self.path.open("rb") as stream:
+            stream.seek(start)
+            record: Json = json.loads(stream.read(size))
+        return record
 
     def append(self, record: Json) -> None:
         """Add one finished item; on disk as one whole line before this returns."""
@@ -77,7 +114,33 @@ class Records:
             except OSError:
                 os.truncate(self.path, before)
                 raise
-            self.by_key[record["key"]] = record
+            self._keep(record, before, len(line))
+
+    def settle(self, keys: Sequence[str]) -> None:
+        """Rewrite the file at once: one line for each of the keys that has a record, in their order.
+
+        A file that is so already is left alone.
+        """
+        with self._lock, disk_errors(self.path):
+            kept = [key for key in keys if key in self.by_key]
+            places, end = {}, 0
+            for key in kept:
+                places[key] = (end, self._places[key][1])
+                end += self._places[key][1]
+            if places == self._places and (not self.path.exists() or self.path.stat().st_size == end):
+                return
+            temporary = self.path.with_name(f".{self.path.name}.{os.getpid()}.tmp")
+            try:
+                with self.path.open("rb") as old, temporary.open("wb") as new:
+                    for key in kept:
+                        start, size = self._places[key]
+                        old.seek(start)
+                        new.write(old.read(size))
+                temporary.replace(self.path)
+            finally:
+                temporary.unlink(missing_ok=True)
+            self.by_key = {key: self.by_key[key] for key in kept}
+            self._places = places
 
 
 @contextmanager

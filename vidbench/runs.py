@@ -107,6 +107,7 @@ class RunDir:
         overwrite: bool = False,
         records_name: str = RECORDS,
         products: Sequence[str] = (),
+        on_disk: Sequence[str] = (),
     ) -> Iterator[RunDir]:
         """Create the run, or take up the one that the folder holds.
 
@@ -120,6 +121,7 @@ class RunDir:
             overwrite: Remove the run of other settings that the folder holds.
             records_name: The file of the records; one line per clip unless the run counts otherwise.
             products: Patterns of what else the run writes into its folder; `overwrite` removes it too.
+            on_disk: Fields of the records that are not kept in memory, see `Records`.
 
         Raises:
             RunConflictError: The folder holds a run of other settings, other files, or is in use.
@@ -137,7 +139,8 @@ class RunDir:
                 "created": now(),
                 "status": "new",
             }
-            run = cls._take(path, json.loads(json.dumps(fresh)), records_name, products if overwrite else None)
+            store = path / records_name
+            run = cls._take(path, json.loads(json.dumps(fresh)), store, on_disk, products if overwrite else None)
             run._set_status("running")
             try:
                 yield run
@@ -150,15 +153,17 @@ class RunDir:
             run._set_status("done")
 
     @classmethod
-    def _take(cls, path: Path, fresh: Json, records_name: str, replace: Sequence[str] | None) -> RunDir:
-        manifest_path, records_path = path / MANIFEST, path / records_name
+    def _take(
+        cls, path: Path, fresh: Json, records_path: Path, on_disk: Sequence[str], replace: Sequence[str] | None
+    ) -> RunDir:
+        manifest_path = path / MANIFEST
         if manifest_path.exists():
             held = read_json(manifest_path)
             differences = differing(held, fresh, ("settings", "resolved"))
             if not differences:
                 held["provenance"] = fresh["provenance"]
                 held["request"] = fresh["request"]
-                return cls(path, held, Records.take(records_path), resumed=True)
+                return cls(path, held, Records.take(records_path, on_disk), resumed=True)
             if replace is None:
                 listing = "; ".join(differences)
                 raise RunConflictError(
@@ -166,14 +171,14 @@ class RunDir:
                     "Give another --out, or --overwrite to replace that run.",
                 )
             # the manifest goes last: a folder that is half emptied still says what it was
-            for pattern in (*replace, records_name, SUMMARY, MANIFEST):
+            for pattern in (*replace, records_path.name, SUMMARY, MANIFEST):
                 for old in path.glob(pattern):
                     old.unlink()
         elif records_path.exists():
             raise RunConflictError(
-                f"{path} holds {records_name} but no {MANIFEST}", "Give another --out, or remove that folder."
+                f"{path} holds {records_path.name} but no {MANIFEST}", "Give another --out, or remove that folder."
             )
-        return cls(path, fresh, Records(records_path))
+        return cls(path, fresh, Records(records_path, on_disk))
 
     def append(self, record: Json) -> None:
         """Add one finished item; on disk as one whole line before this returns."""

@@ -70,3 +70,54 @@ def test_a_name_with_a_leading_dash(small_model, make_video, tmp_path, monkeypat
     monkeypatch.chdir(tmp_path)
     assert main(["-q", "model", "predict", "--model", str(small_model), "--overlay", "o", "--", "-x.mp4"]) == 0
     assert (tmp_path / "o" / "-x.mp4").is_file()
+
+
+def test_an_action_detector_tells_what_each_person_does(make_video, tmp_path, capsys) -> None:
+    video, boxes = make_video("v.mp4", frames=40), tmp_path / "boxes.csv"
+    boxes.write_text("v,0901,0.1,0.1,0.6,0.9,,0.9\nv,0901,0.1,0.1,0.6,0.9,,0.7\nw,0901,0.1,0.1,0.6,0.9,,0.9\n")
+    table, overlay = tmp_path / "out.csv", tmp_path / "out.mp4"
+    options = ["--weights", "random", "--persons", boxes, "--first-second", 900, "--top", 2]
+    assert predict("slow_r50_detection", video, *options, "--json", "--csv", table, "--overlay", overlay) == 0
+    captured = capsys.readouterr()
+    found = json.loads(captured.out)
+    assert (found["hop_s"], found["clip_s"], found["target_fps"]) == (1.0, pytest.approx(64 / 30), 30)
+    assert (found["low_boxes"], found["unknown_videos"]) == (1, ["w"])
+    first, second = found["videos"][0]["keyframes"]
+    assert (first["persons"], second["time_s"], second["frame"]) == ([], 1.0, 30)
+    (person,) = second["persons"]
+    assert person["box"] == [0.1, 0.1, 0.6, 0.9]
+    assert len(person["top"]) == 2
+    assert all(1 <= guess["label"] <= 80 for guess in person["top"])
+    assert len(table.read_text().splitlines()) == 80
+    assert overlay.is_file()
+    assert captured.err == ""
+
+
+def test_the_table_of_actions_and_a_video_without_persons(make_video, tmp_path, capsys) -> None:
+    boxes = tmp_path / "boxes.csv"
+    boxes.write_text("other,0000,0.1,0.1,0.6,0.9,12,3\n")
+    options = ["--weights", "random", "--persons", boxes, "--person-ids"]
+    assert predict("slow_r50_detection", make_video("v.mp4", frames=4), *options) == 0
+    told = capsys.readouterr().out
+    assert "1 keyframes at 30 fps, 1 of them without persons: no action is looked for" in told
+    assert "THE ACTIONS MEAN NOTHING" in told
+
+
+def test_options_of_persons_that_do_not_go_together(small_model, make_video, tmp_path, capsys) -> None:
+    video, boxes = make_video(frames=4), tmp_path / "boxes.csv"
+    assert predict(small_model, video, "--persons", boxes) == 2
+    assert "goes with an action detector" in capsys.readouterr().err
+    assert predict("ssdlite320_mobilenet_v3_large", video) == 2
+    assert "--persons ssdlite320_mobilenet_v3_large" in capsys.readouterr().err
+    detector = ("slow_r50_detection", video, "--weights", "random")
+    assert predict(*detector, "--persons", "none") == 2
+    assert predict(*detector, "--persons", boxes) == 3
+    assert predict(*detector, "--persons", "yolo") == 3
+    assert predict(*detector, "--crops", 3) == 2
+    assert predict(*detector, "--persons", boxes, "--threshold", 2) == 2
+    assert "--threshold" in capsys.readouterr().err
+    assert predict(*detector) == 4
+    assert "fasterrcnn_resnet50_fpn_v2" in capsys.readouterr().err
+    boxes.write_text("v,1,0.1,0.1,1.6,0.9,,0.9\n")
+    assert predict(*detector, "--persons", boxes) == 3
+    assert "boxes.csv:1: x2" in capsys.readouterr().err

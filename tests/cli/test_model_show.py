@@ -39,14 +39,34 @@ def test_show_tells_what_the_card_holds(name: str, capsys: pytest.CaptureFixture
     assert facts.get("note", "") == card.note
     if card.published:
         assert facts["url"] == card.published.urls[0]
-        assert f"top-1 {card.published.top1} %, top-5 {card.published.top5} %" in facts["published"]
+        figures = (card.published.top1, card.published.top5, card.published.mean_ap)
+        assert all(str(figure) in facts["published"] for figure in figures if figure is not None)
+        assert "None" not in facts["published"]
+        assert [row["tag"] for row in facts["files"]] == [card.published.tag, *(file.tag for file in card.others)]
+        assert (facts["task"], facts["data set"]) == (card.task, card.published.data)
+
+
+def test_show_prints_every_file_with_its_figure_and_address(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["model", "show", "x3d_m"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    at = lines.index(
+        "x3d_m@pyslowfast: 76.20 (10x3) on kinetics400, protocol pyslowfast; PySlowFast model zoo; Apache-2.0"
+    )
+    assert lines[at + 1] == "  https://dl.fbaipublicfiles.com/pyslowfast/x3d_models/x3d_m.pyth"
+
+
+def test_list_tells_task_figure_and_set(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["model", "list"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    row = next(line.split() for line in lines if line.split()[:1] == ["slow_r50_charades"])
+    assert row == ["slow_r50_charades", "Slow", "multilabel", "8x8", "224", "157", "mAP", "34.72", "(10x3)", "charades"]
 
 
 def test_show_explains_a_configuration_name(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["model", "show", "I3D_NLN_8x8_R50", "--json"]) == 0
     found = json.loads(capsys.readouterr().out)
     assert [row["part"] for row in found["parts"]] == ["I3D", "NLN", "8x8", "R50"]
-    assert found["model"] is None
+    assert found["model"] == "i3d_nln_r50"
 
 
 def test_show_of_an_unknown_name_offers_the_nearest(capsys: pytest.CaptureFixture[str]) -> None:

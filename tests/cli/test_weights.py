@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import pickle
 import random
+import re
 import threading
 from collections.abc import Iterator
 from functools import partial
@@ -94,7 +95,8 @@ def test_json_is_all_that_stdout_holds(mirror: str, home: Path, capsys: pytest.C
 
     assert main(["weights", "list", "--json"]) == 0
     rows = {row["name"]: row for row in json.loads(capsys.readouterr().out)}
-    assert list(rows)[:4] == ["x3d_xs", "x3d_s", "x3d_m", "x3d_l"]
+    assert list(rows)[:4] == ["x3d_xs", "x3d_xs@pyslowfast", "x3d_s", "x3d_s@pyslowfast"]
+    assert (rows["x3d_s@mmaction2"]["model"], rows["x3d_s@mmaction2"]["protocol"]) == ("x3d_s", "mmaction2")
     assert rows["x3d_m"]["sha256"] == pulled["sha256"]
     assert rows["x3d_l"]["path"] is None
 
@@ -113,6 +115,31 @@ def test_changed_and_missing_files_are_findings(mirror: str, home: Path, capsys:
     assert [line.split(",")[0] for line in said.out.splitlines()] == ["x3d_m: changed", "x3d_l: missing"]
     assert "2 of 2" in said.err
     assert main(["weights", "path", "x3d_m"]) == 4
+
+
+def test_a_tag_means_another_file(tmp_path: Path, home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    source = weights_file(tmp_path / "mine", seed=7)
+
+    assert main(["weights", "pull", "x3d_s@pyslowfast", "--from", str(source)]) == 0
+    assert capsys.readouterr().out.startswith("x3d_s@pyslowfast: copied")
+    kept = home / "x3d_models" / "x3d_s.pyth"
+    # the same file, measured by somebody else
+    for name in ("x3d_s@pyslowfast", "x3d_s@mmaction2"):
+        assert main(["weights", "path", name]) == 0
+        assert capsys.readouterr().out == f"{kept}\n"
+    assert main(["weights", "path", "x3d_s"]) == 4
+    assert "(X3D_S.pyth)" in capsys.readouterr().err
+    assert main(["weights", "path", "x3d_m@pyslowfast"]) == 4
+    assert "vidbench weights pull x3d_m@pyslowfast" in capsys.readouterr().err
+
+    assert main(["weights", "verify"]) == 0
+    assert [line.split(",")[0] for line in capsys.readouterr().out.splitlines()] == ["x3d_s@pyslowfast: ok"]
+    assert main(["weights", "list"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert any(
+        re.search(r"x3d_s@mmaction2 +cache +0\.0 MB +73\.30 \(10x3\) +mmaction2 +kinetics400", line) for line in lines
+    )
+    assert all("@" not in line or re.match(r" \S+@\S+ +(cache|missing) ", line) for line in lines), "a name is folded"
 
 
 def test_local_file(tmp_path: Path, home: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -137,6 +164,9 @@ def test_network_failures_name_address_and_reason(mirror: str, home: Path, capsy
     [
         (["pull", "x3d_mm"], 3),
         (["path", "x3d_mm"], 3),
+        (["path", "x3d_m@pyslowfest"], 3),
+        (["pull", "x3d_m@"], 3),
+        (["verify", "x3d_tiny@pyslowfast"], 3),
         (["verify", "x3d_mm"], 3),
         (["pull", "x3d_tiny"], 3),
         (["pull", "x3d_m", "--from", "none.pyth"], 3),

@@ -13,6 +13,8 @@ import pytest
 from vidbench.errors import MissingError
 from vidbench.video.clip import VideoError, VideoInfo
 from vidbench.video.decoder import DECODERS, Decoder
+from vidbench.video.fit import Fit
+from vidbench.video.sampling import Resize
 
 MakeVideo = Callable[..., Path]
 CODECS = {"h264": ("libx264", ".mp4"), "hevc": ("libx265", ".mp4"), "vp9": ("libvpx-vp9", ".webm")}
@@ -62,6 +64,19 @@ def test_facts_and_pictures_are_those_of_pyav(decode: Decoder, tmp_path: Path, c
     assert found.indices == (0, 7, 19)
     assert found.data.dtype == np.uint8
     assert np.abs(found.data.astype(int) - reference.data).max() <= 4
+
+
+@pytest.mark.parametrize("how", ["decode", "exact"])
+def test_frames_made_small_are_those_of_pyav(decode: Decoder, tmp_path: Path, how: Resize) -> None:
+    path = write(tmp_path / "a.mp4", "libx264")
+    fit = Fit(20, how)
+    found = decode(path, lambda info: [0, 7, 19], fit)
+    reference = DECODERS.get("pyav")(path, lambda info: [0, 7, 19], fit)
+    assert found.data.dtype == reference.data.dtype
+    assert found.data.shape == reference.data.shape == (3, 20, 26, 3)
+    assert (found.info.width, found.info.height) == (64, 48), "the facts are the video's"
+    assert np.abs(found.data.astype(float) - reference.data).max() <= 6
+    assert np.abs(found.data.astype(float) - reference.data).mean() <= 1.5
 
 
 def test_frames_are_as_coded_not_as_displayed(decode: Decoder, tmp_path: Path) -> None:

@@ -37,6 +37,8 @@ PAIRS = {
     "slowfast_r50_4x16": ("pyslowfast__slowfast_4x16_r50", "pytorchvideo__slowfast_r50_4x16"),
     "slowfast_r101": ("pyslowfast__slowfast_8x8_r101_101_101", "pytorchvideo__slowfast_r101"),
     "slowfast_16x8_r101_50_50": ("pyslowfast__slowfast_16x8_r101_50_50", "pytorchvideo__slowfast_16x8_r101_50_50"),
+    "slow_r50_detection": ("pyslowfast__ava_slow_8x8_r50_c2", "pytorchvideo__slow_r50_detection"),
+    "slowfast_r50_detection": ("pyslowfast__ava_slowfast_32x2_r50_c2", "pytorchvideo__slowfast_r50_detection"),
     "mvit_base_16x4": ("pyslowfast__mvit_b_16x4", "pytorchvideo015__mvit_base_16x4"),
     "mvit_v1_b": ("pyslowfast__mvit_b_16x4", "torchvision__mvit_v1_b"),
     "mvit_v2_s": ("pyslowfast__mvitv2_s_16x4", "torchvision__mvit_v2_s"),
@@ -44,6 +46,8 @@ PAIRS = {
 # torchvision and pytorchvideo register the parts of MViT in another order
 SAME_ORDER = tuple(name for name in PAIRS if not name.startswith("mvit"))
 CAFFE2 = {
+    "ava_slow_8x8_r50_c2": "resnet",
+    "ava_slowfast_64x2_r101_50_50": "slowfast",
     "c2d_nopool_8x8_r50": "resnet",
     "i3d_8x8_r50": "pooled resnet",
     "i3d_nln_8x8_r50": "pooled resnet",

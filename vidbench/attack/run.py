@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -21,13 +22,15 @@ from vidbench.attack.robustness import clean_accuracy, curve
 from vidbench.attack.threat import Budget, Eps, Norm, parse_sweep
 from vidbench.data import synthetic
 from vidbench.data.dataset import ClipItem, ClipList, read_clips
-from vidbench.errors import UsageError, disk_errors
+from vidbench.errors import InputError, UsageError, disk_errors
 from vidbench.model.classifier import Classifier
 from vidbench.model.device import resolve_device
-from vidbench.model.evaluate import check_labels, prefetch
+from vidbench.model.evaluate import check_labels, preprocess_for
 from vidbench.model.layout import fast_layout
+from vidbench.model.protocol import Protocol
+from vidbench.model.reading import Reader, read_ahead
 from vidbench.model.resolve import LoadedModel, load_model
-from vidbench.model.views import Views, read_views
+from vidbench.model.views import video_views
 from vidbench.progress import Reporter, SilentReporter
 from vidbench.provenance import provenance
 from vidbench.runs import RunDir, content_hash, default_run_dir
@@ -115,7 +118,7 @@ def run_attack(request: AttackRequest, reporter: Reporter | None = None) -> Atta
     method = ATTACKS.get(request.attack)
     settings = parse_settings(method, request.attack_settings)
     sweep = _sweep(request, method)
-    decode = DECODERS.get(request.decoder)
+    DECODERS.get(request.decoder)
     device = resolve_device(request.device)
     if request.engine not in method.engines:
         raise UsageError(f"--engine {request.engine} has no {method.name}", f"It has {', '.join(method.engines)}.")
@@ -123,6 +126,11 @@ def run_attack(request: AttackRequest, reporter: Reporter | None = None) -> Atta
         request.model, weights=request.weights, pull=request.pull, seed=request.seed, device=device, reporter=reporter
     )
     classifier = model.classifier
+    if classifier.several:
+        raise InputError(
+            f"{request.model} gives several classes per clip, which no attack here takes",
+            "Attack a model of one class.",
+        )
     out = request.out or default_run_dir("attack", f"{request.model}-{request.attack}", request.settings())
     clips = _clips(request, classifier, reporter)
     by_labels = request.data is not None or classifier.classes == synthetic.CLASSES
@@ -156,24 +164,26 @@ def run_attack(request: AttackRequest, reporter: Reporter | None = None) -> Atta
         resumed = len(clips.items) - len(todo)
         if resumed:
             reporter.info(f"{out}: {resumed} of {len(clips.items)} clips are done")
-        one = Views(1, 1)
-        with reporter.task("Attacking", total=len(todo), unit="clips") as task:
-            read = lambda item: read_views(item.file(), classifier.preprocess, one, decode).clip(0)  # noqa: E731
-            with closing(prefetch(todo, read, request.workers)) as decoded:
-                pending: list[tuple[ClipItem, Tensor]] = []
-                for item, outcome in decoded:
-                    if isinstance(outcome, VideoError):
-                        run.append(work.failed(item, str(outcome)))
-                        task.advance()
-                        continue
-                    pending.append((item, outcome))
-                    if len(pending) == request.batch:
-                        work.attack(pending)
-                        task.advance(len(pending), work.note())
-                        pending = []
-                if pending:
+        reader = Reader(request.decoder, preprocess_for(model, clips), Protocol.choose(model.card, None, "1x1"))
+        with (
+            reporter.task("Attacking", total=len(todo), unit="clips") as task,
+            closing(read_ahead(reader, todo, request.workers or os.cpu_count() or 1)) as decoded,
+        ):
+            pending: list[tuple[ClipItem, Tensor]] = []
+            for item, outcome in decoded:
+                if isinstance(outcome, VideoError):
+                    run.append(work.failed(item, str(outcome)))
+                    task.advance()
+                    continue
+                clip = video_views(outcome, reader.preprocess, reader.protocol).clip(0)
+                pending.append((item, clip.contiguous()))
+                if len(pending) == request.batch:
                     work.attack(pending)
                     task.advance(len(pending), work.note())
+                    pending = []
+            if pending:
+                work.attack(pending)
+                task.advance(len(pending), work.note())
         summary = work.summary(clips.items, clips.listed)
         run.finish(summary)
     return AttackResult(out, resumed, summary)
@@ -203,7 +213,7 @@ def _clips(request: AttackRequest, classifier: Classifier, reporter: Reporter) -
     clips = read_clips(rendered.lists["val"], folder)
     # one clip of each class in turn, so that a small limit still shows every motion
     items = sorted(clips.items, key=lambda item: (item.line - 1) % per_class)[: request.limit]
-    return ClipList(clips.source, clips.root, clips.root_rule, tuple(items), clips.sha256, clips.listed)
+    return replace(clips, items=tuple(items))
 
 
 def _target(text: str | None, num_classes: int) -> str | int | None:

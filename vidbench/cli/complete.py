@@ -29,3 +29,10 @@ def complete_decoder(incomplete: str) -> list[str]:
     from vidbench.video.decoder import DECODERS
 
     return [name for name in DECODERS.names() if name.startswith(incomplete)]
+
+
+def complete_protocol(incomplete: str) -> list[str]:
+    """Names of test protocols."""
+    from vidbench.model.protocol import RULES
+
+    return [name for name in RULES if name.startswith(incomplete)]

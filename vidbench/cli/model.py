@@ -18,6 +18,7 @@ from vidbench.cli.options import (
     LimitOpt,
     OutOpt,
     OverwriteOpt,
+    ProtocolOpt,
     PullOpt,
     RootOpt,
     SeedOpt,
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
     from vidbench.model.config_names import ConfigName
     from vidbench.model.evaluate import EvaluateResult
     from vidbench.model.finetune import FinetuneResult
-    from vidbench.model.zoo import ModelCard
+    from vidbench.model.zoo import ModelCard, Published
 
 app = typer.Typer(no_args_is_help=True, help="Networks: what there is, how good they are, and training them.")
 
@@ -53,9 +54,11 @@ def list_(json: JsonOpt = False) -> None:
         rows = []
         for card in found:
             size, best = card.preprocess, card.published
-            figure = best.headline if best else "-"
-            rows.append((card.name, card.family, f"{size.frames}x{size.stride}", size.crop, card.num_classes, figure))
-        console.table(("model", "family", "frames x stride", "crop", "classes", "top-1 % (views)"), rows)
+            figure = f"{best.headline} {best.data}" if best else "-"
+            clip = f"{size.frames}x{size.stride}"
+            rows.append((card.name, card.family, card.task, clip, size.crop, card.num_classes, figure))
+        heads = ("model", "family", "task", "frames x stride", "crop", "classes", "top-1 % or mAP (views) set")
+        console.table(heads, rows)
 
     console.show(cards, json, text, lambda found: list(map(_card_json, found)))
 
@@ -84,9 +87,23 @@ def show(
     card = MODELS.get(model)
 
     def text(facts: dict[str, object]) -> None:
-        console.table(("", model), list(facts.items()))
+        rows = [(fact, value) for fact, value in facts.items() if fact != "files"]
+        console.table(("", model), rows)
+        _show_files(card)
 
     console.show(_card_json(card), json, text)
+
+
+def _show_files(card: ModelCard) -> None:
+    """Every published file in full; the text of an address is for copying, so it stands on a line of its own."""
+    from vidbench.model.weights import files_of
+
+    for place, file in enumerate(files_of(card)):
+        name = f"{card.name}@{file.tag}" if place else card.name
+        rule = f", protocol {file.protocol}" if card.task in ("classify", "multilabel") else ""
+        console.out(f"{name}: {file.headline} on {file.data}{rule}; {file.source}; {file.licence}")
+        for url in file.urls:
+            console.out(f"  {url}")
 
 
 def _show_config(config: ConfigName) -> None:
@@ -121,9 +138,15 @@ def _card_json(card: ModelCard) -> dict[str, object]:
         facts["parameters"] = f"{card.parameters_m} M"
     if card.head:
         facts["head"] = f"{card.head}*"
+    facts["task"] = card.task
+    if card.extra:
+        facts["extra"] = card.extra
+    if best and card.task in ("classify", "multilabel"):
+        facts["protocol"] = f"{best.protocol} {best.views}"
     if best:
         facts |= {
-            "published": f"top-1 {best.top1} %, top-5 {best.top5} %, {best.views} views ({best.source})",
+            "data set": best.data,
+            "published": f"{', '.join(_figures(best))} ({best.source})",
             "weights": best.file,
             "url": best.urls[0],
             "licence": best.licence,
@@ -132,9 +155,34 @@ def _card_json(card: ModelCard) -> dict[str, object]:
             facts["mirrors"] = ", ".join(best.urls[1:])
         if best.sha256:
             facts["sha256"] = best.sha256
+        facts["files"] = [
+            {
+                "name": f"{card.name}@{file.tag}" if place else card.name,
+                "tag": file.tag,
+                "file": file.file,
+                "top1": file.top1,
+                "top5": file.top5,
+                "mean_ap": file.mean_ap,
+                "views": file.views,
+                "protocol": file.protocol,
+                "data": file.data,
+                "source": file.source,
+                "licence": file.licence,
+                "urls": list(file.urls),
+                "sha256": file.sha256,
+                "bytes": file.bytes,
+            }
+            for place, file in enumerate((best, *card.others))
+        ]
     if card.note:
         facts["note"] = card.note
     return facts
+
+
+def _figures(file: Published) -> list[str]:
+    figures = (("top-1", file.top1, " %"), ("top-5", file.top5, " %"), ("mAP", file.mean_ap, ""))
+    views = [f"{file.views} views"] if file.views else []
+    return [f"{name} {value}{unit}" for name, value, unit in figures if value is not None] + views
 
 
 @app.command("eval")
@@ -142,15 +190,40 @@ def eval_(
     model: ModelArg,
     clips: ListArg,
     out: OutOpt = None,
-    views: Annotated[str, typer.Option("--views", metavar="KxC", help="K clips over time, 1 or 3 crops.")] = "10x3",
+    protocol: ProtocolOpt = None,
+    views: Annotated[
+        str | None,
+        typer.Option(
+            "--views", metavar="KxC", help="K clips over time, 1 or 3 crops; default: those of the published figure."
+        ),
+    ] = None,
+    resize: Annotated[
+        str | None,
+        typer.Option(
+            "--resize", metavar="decode|exact", help="Scale in the decoder or after; default: the protocol's."
+        ),
+    ] = None,
     weights: WeightsOpt = "pretrained",
     pull: PullOpt = False,
     root: RootOpt = None,
     layout: Annotated[str, typer.Option("--layout", metavar="fast|reference", help="Memory layout.")] = "fast",
-    batch: Annotated[int, typer.Option("--batch", min=1, help="Views per forward pass.")] = 3,
+    precision: Annotated[str, typer.Option("--precision", metavar="fp32|bf16|fp16", help="Of the network.")] = "fp32",
+    compile_: Annotated[bool, typer.Option("--compile", help="Run the network through torch.compile.")] = False,
+    batch: Annotated[int, typer.Option("--batch", min=0, help="Views per forward pass; 0 takes what fits.")] = 0,
     device: DeviceOpt = "auto",
     decoder: DecoderOpt = "pyav",
-    workers: WorkersOpt = 0,
+    workers: Annotated[int, typer.Option("--workers", min=0, help="Processes that decode; 0 takes one per core.")] = 0,
+    timeout: Annotated[
+        float, typer.Option("--timeout", metavar="S", help="Seconds that reading a video may take.")
+    ] = 600,
+    misses: Annotated[int, typer.Option("--misses", min=0, help="Film strips to draw of the worst misses.")] = 6,
+    cam: Annotated[bool, typer.Option("--cam", help="Draw Grad-CAM below the misses.")] = False,
+    cam_layer: Annotated[
+        list[str] | None, typer.Option("--cam-layer", metavar="MODULE", help="What Grad-CAM looks at; may be repeated.")
+    ] = None,
+    tensorboard: Annotated[
+        bool, typer.Option("--tensorboard", help="Write events for TensorBoard, too; its extra is needed.")
+    ] = False,
     seed: SeedOpt = 0,
     limit: LimitOpt = None,
     overwrite: OverwriteOpt = False,
@@ -163,30 +236,40 @@ def eval_(
     weights_at_hand(model, weights, pull)
     from vidbench.model.evaluate import EvaluateRequest, evaluate
 
-    result = evaluate(ask(EvaluateRequest, values), console.reporter())
+    values |= {"compile": values.pop("compile_"), "timeout_s": timeout, "cam_layers": tuple(cam_layer or ())}
+    result = evaluate(ask(EvaluateRequest, values, {"timeout_s": "--timeout"}), console.reporter())
+    if not result.first:
+        return
     console.show(result, json, _show_eval)
     console.end(result.summary["failed"], result.out / "summary.json")
 
 
 def _show_eval(result: EvaluateResult) -> None:
     found = result.summary
-    views = f"{found['views']['temporal']}x{found['views']['spatial']}"
-    console.table(
-        ("model", "views", "clips", "failed", "top-1", "95 % interval", "top-5", "mean class"),
-        [
-            (
-                found["model"],
-                views,
-                found["evaluated"],
-                found["failed"],
-                console.share(found["top1"], 2),
-                f"{found['top1_low']:.1%} to {found['top1_high']:.1%}",
-                console.share(found["top5"], 2),
-                console.share(found["mean_class_accuracy"], 2),
-            )
-        ],
-    )
+    head = [("model", found["model"]), ("views", found["protocol"]["views"]), ("clips", found["evaluated"])]
+    head.append(("failed", found["failed"]))
+    if found["task"] == "multilabel":
+        figures = [
+            ("mAP", console.share(found["mean_ap"], 2)),
+            ("95 % interval", f"{found['mean_ap_low']:.1%} to {found['mean_ap_high']:.1%}"),
+        ]
+    else:
+        figures = [
+            ("top-1", console.share(found["top1"], 2)),
+            ("95 % interval", f"{found['top1_low']:.1%} to {found['top1_high']:.1%}"),
+            ("top-5", console.share(found["top5"], 2)),
+            ("mean class", console.share(found["mean_class_accuracy"], 2)),
+        ]
+    cells = [*head, *figures]
+    console.table(tuple(name for name, _ in cells), [tuple(value for _, value in cells)])
+    used = found["protocol"]
+    size = f"{used['frames']}x{used['stride']}, short side {used['short_side']}, crop {used['crop']}"
+    console.out(f"protocol: {used['rule']} {used['views']}, {size}, resize {used['resize']}, {found['precision']}")
     console.out(f"coverage: {found['evaluated']} evaluated / {found['listed']} listed")
+    verdict = found["verdict"]
+    if verdict["published"] is not None or verdict["causes"]:
+        for line in verdict["lines"]:
+            console.out(line)
     console.out(f"run: {result.out}")
 
 

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from vidbench.cli.complete import complete_decoder
+from vidbench.cli.complete import complete_decoder, complete_protocol
 
 OutOpt = Annotated[
     Path | None,
@@ -27,6 +27,16 @@ DecoderOpt = Annotated[
         metavar="pyav|torchcodec|decord",
         help="What reads the videos; the last two are extras.",
         autocompletion=complete_decoder,
+    ),
+]
+ProtocolOpt = Annotated[
+    str | None,
+    typer.Option(
+        "--protocol",
+        metavar="NAME",
+        help="Whose rule views are taken by: pyslowfast, pyslowfast-offset, pytorchvideo, mmaction2, mmaction2-fps, "
+        "torchvision, charades or ssv2; default: that of the published figure.",
+        autocompletion=complete_protocol,
     ),
 ]
 WorkersOpt = Annotated[int, typer.Option("--workers", min=0, help="Threads that decode; 0 takes one per core.")]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from types import MappingProxyType
 from typing import TypeVar
 
@@ -10,7 +11,7 @@ from pydantic import BaseModel, ValidationError
 
 from vidbench.cli import console
 from vidbench.errors import UsageError
-from vidbench.model.weights import require
+from vidbench.model.weights import require, tags
 from vidbench.model.zoo import MODELS
 
 M = TypeVar("M", bound=BaseModel)
@@ -22,8 +23,13 @@ def weights_at_hand(model: str, weights: str, pull: bool) -> None:
     Raises:
         MissingError: They are not here and `pull` does not bring them.
     """
-    if model in MODELS and weights == "pretrained" and not pull:
-        require(MODELS.get(model))
+    if model not in MODELS or pull:
+        return
+    card = MODELS.get(model)
+    if weights == "pretrained":
+        require(card)
+    elif weights in tags(card) and not Path(weights).exists():
+        require(card, tag=weights)
 
 
 def ask(kind: type[M], options: Mapping[str, object], spelled: Mapping[str, str] = MappingProxyType({})) -> M:

@@ -16,12 +16,14 @@ if TYPE_CHECKING:
 
 app = typer.Typer(no_args_is_help=True, help="Weights: list, pull, path, verify, import, export.")
 
-NamesArg = Annotated[list[str], typer.Argument(metavar="NAME...", help="Catalogue models, as x3d_m.")]
+NamesArg = Annotated[
+    list[str], typer.Argument(metavar="NAME[@TAG]...", help="Catalogue models, as x3d_m or x3d_m@pyslowfast.")
+]
 
 
 @app.command("list")
 def list_(json: JsonOpt = False) -> None:
-    """List the published weights, and where each file is on this machine."""
+    """List the published weights, every file of every model, and where each is on this machine."""
     from vidbench.model.weights import listing
 
     console.show(listing(), json, _print_rows)
@@ -48,21 +50,22 @@ def pull(
 
 @app.command()
 def path(
-    name: Annotated[str, typer.Argument(metavar="NAME", help="A catalogue model, as x3d_m.")],
+    name: Annotated[str, typer.Argument(metavar="NAME[@TAG]", help="A catalogue model, as x3d_m or x3d_m@pyslowfast.")],
     json: JsonOpt = False,
 ) -> None:
     """Print where a model's weights are; exit code 4 where they are not here."""
-    from vidbench.model.weights import require
-    from vidbench.model.zoo import MODELS
+    from vidbench.model.weights import parse_name, require
 
-    found = require(MODELS.get(name))
+    card, tag = parse_name(name)
+    found = require(card, tag=tag)
     console.show({"name": name, "path": found}, json, lambda _: console.out(str(found)))
 
 
 @app.command()
 def verify(
     names: Annotated[
-        list[str] | None, typer.Argument(metavar="[NAME...]", help="Catalogue models; without any, all that are here.")
+        list[str] | None,
+        typer.Argument(metavar="[NAME[@TAG]...]", help="Catalogue models; without any, all that are here."),
     ] = None,
     json: JsonOpt = False,
 ) -> None:
@@ -118,22 +121,28 @@ def export(
 
 
 def _print_rows(rows: tuple[WeightsRow, ...]) -> None:
+    # names are for copying, so no column may fold them: the rest is in the JSON and in `model show`
     console.table(
-        ("model", "file", "where", "size", "sha256", "top-1", "views", "licence"),
+        ("name", "where", "size", "figure (views)", "protocol", "set"),
         (
             (
                 row.name,
-                row.file,
                 row.where,
                 "-" if row.size is None else f"{row.size / 1e6:.1f} MB",
-                "-" if row.sha256 is None else row.sha256[:12],
-                "-" if row.top1 is None else f"{row.top1:.2f}",
-                row.views,
-                row.licence,
+                _figure(row),
+                row.protocol or "-",
+                row.data,
             )
             for row in rows
         ),
     )
+
+
+def _figure(row: WeightsRow) -> str:
+    views = f" ({row.views})" if row.views else ""
+    if row.mean_ap is not None:
+        return f"mAP {row.mean_ap:.2f}{views}"
+    return "-" if row.top1 is None else f"{row.top1:.2f}{views}"
 
 
 def _print_pulled(result: PullResult) -> None:

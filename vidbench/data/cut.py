@@ -521,7 +521,7 @@ def _videos(source: Path, request: CutRequest, folders: list[str]) -> Iterator[_
             raise InputError(f"{source}: no such file", "Give videos, folders of videos, or a list of `path label`.")
         named = [(str(source.absolute()), str(source), source.name)]
     else:
-        clips = read_clips(source, request.root, labelled=False)
+        clips = read_clips(source, request.root, labelled=False, kinds=("videos",))
         for clip in clips.items:
             if request.replace is None:
                 yield _video(str(clip.path), clip.name, str(_below(request.out, _kept(clip.name))))

@@ -1,86 +1,45 @@
-"""The videos of a list as things that can be opened: where each one lies, its label, its key."""
+"""What a list, a frame list, a manifest or a folder of images names: where each item lies, its classes, its key."""
 
 from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from vidbench.data.clips import NO_LABEL, ClipItem, ClipList, Kind, clip_key, decode_item
+from vidbench.data.frame_sets import FrameRows, FrameVideo, is_frame_list, read_frame_list
+from vidbench.data.image_sets import read_image_folder
+from vidbench.data.roots import BY_OPTION, Root, find_root
 from vidbench.errors import InputError, UsageError
 from vidbench.formats.kinetics import ListLine, decode_list, line_errors, read_list_bytes
+from vidbench.formats.label_sets import LabelsLine, decode_label_sets
 from vidbench.formats.manifest import Manifest, decode_manifest, is_manifest
-from vidbench.runs import content_hash
-from vidbench.video.clip import VideoError
+from vidbench.video.images import is_image_name
 
-NO_LABEL = -1
-"""The label of an item that has none."""
-BY_OPTION = "--root"
-BY_LIST = "list folder"
-BY_WORKING = "working folder"
-ABSOLUTE = "absolute"
+__all__ = [
+    "ALL_KINDS",
+    "BY_FOLDER",
+    "BY_MANIFEST",
+    "NO_LABEL",
+    "ClipItem",
+    "ClipList",
+    "Kind",
+    "Listed",
+    "clip_key",
+    "decode_item",
+    "manifest_paths",
+    "read_clips",
+    "read_listed",
+]
+
 BY_MANIFEST = "manifest"
+BY_FOLDER = "folder"
 
+ALL_KINDS: tuple[Kind, ...] = ("videos", "images", "frames")
 
-@dataclass(frozen=True, slots=True)
-class ClipItem:
-    """One video of a list.
-
-    Attributes:
-        name: The path as the list writes it.
-        path: Where that is, absolute; whether a file is there is not known until it is opened.
-        label: The class number, 0 or more.
-        line: The line in the list, from 1.
-        key: 16 hex digits that name the item in a run: the start of the sha256 of (name, label, span).
-            The same line has the same key in every list and under every root.
-        bytes: The file's size where a manifest tells it.
-    """
-
-    name: str
-    path: Path
-    label: int
-    line: int
-    key: str
-    bytes: int | None = None
-
-    def file(self) -> Path:
-        """The path, to be opened now.
-
-        Raises:
-            VideoError: The file is not of the size that the manifest tells, so it is not the one that was checked.
-        """
-        if self.bytes is not None:
-            try:
-                size = self.path.stat().st_size
-            except OSError:
-                raise VideoError("no such file") from None
-            if size != self.bytes:
-                raise VideoError(f"changed since the manifest: {size} bytes, {self.bytes} when it was checked")
-        return self.path
-
-
-@dataclass(frozen=True)
-class ClipList:
-    """The videos of a list, or the usable ones of a manifest.
-
-    Attributes:
-        source: The list or manifest file.
-        root: The folder that relative paths start from, absolute.
-        root_rule: Why that one: "--root", "list folder", "working folder", "manifest", or "absolute" where
-            the list has no relative path and no root is needed.
-        items: The videos in the list's order.
-        sha256: Of the source file's bytes, in hex.
-        listed: Videos that the source lists, whatever the limit, and for a manifest whatever their class: a result
-            over fewer says so.
-    """
-
-    source: Path
-    root: Path
-    root_rule: str
-    items: tuple[ClipItem, ...]
-    sha256: str
-    listed: int
+_TOLD: dict[Kind, str] = {"videos": "videos", "images": "images", "frames": "the frames of videos as image files"}
 
 
 @dataclass(frozen=True)
@@ -102,38 +61,62 @@ class Listed:
     sha256: str
 
 
-def read_clips(source: Path, root: Path | None = None, limit: int | None = None, *, labelled: bool = True) -> ClipList:
-    """Read a list of videos, or a manifest, and find the folder that its relative paths start from.
+def read_clips(
+    source: Path,
+    root: Path | None = None,
+    limit: int | None = None,
+    *,
+    labelled: bool = True,
+    several: bool = False,
+    kinds: Sequence[Kind] = ALL_KINDS,
+) -> ClipList:
+    """Read what is to be worked on, and find the folder that relative paths start from.
 
-    A manifest (see `vidbench.formats.manifest`) gives its usable rows that have a label, and its own root. For a list,
-    that folder is `root` where given. Otherwise it is the list's folder or the working folder, whichever
-    holds a file of the list; one folder serves the whole list, whatever the limit. If both hold files of
-    the list, and not the same ones, neither is taken. A root is found with the first file that is there, so
-    a file that is missing further on is not noticed here: it is a failed clip, told when it is opened.
+    The source is told by its content. Of a list, `path label` per line, an item is a video or an image. A frame list
+    (see `vidbench.formats.framelist`) gives one item per video, whose labels are those of all its rows. A manifest
+    (see `vidbench.formats.manifest`) gives its usable rows that have a label, and its own root. A folder is taken as
+    class folders of images.
+
+    For a list, the root is `root` where given. Otherwise it is the list's folder or the working folder, whichever
+    holds a file of the list; for a list of images also the folder `images` beside it. One folder serves the whole
+    list, whatever the limit. If two hold files of the list, and not the same ones, none is taken. A root is found
+    with the first file that is there, so a file that is missing further on is not noticed here: it is a failed clip,
+    told when it is opened. Of a frame list's videos only the first frames are looked for.
 
     Args:
-        source: The list, lines of `path label`, or the manifest.
+        source: The list, manifest or folder.
         root: The folder of relative paths.
-        limit: Take the first so many videos only, 1 or more.
-        labelled: Whether rows of a manifest need a label; without one an item has `NO_LABEL`.
+        limit: Take the first so many items only, 1 or more.
+        labelled: Whether rows of a manifest or frame list need a label; without one an item has `NO_LABEL`.
+        several: Whether an item may have any number of labels, as those of Charades do; `path 3,17,42` in a list, or
+            `path -` for none.
+        kinds: What the caller can work on.
 
     Raises:
-        InputError: The list cannot be read, names a video twice, fits two roots, or no file of it exists; or the
-            manifest has no usable video with a label.
-        UsageError: `limit` is below 1.
+        InputError: The source cannot be read, names a file twice, fits two roots, or no file of it exists; it has
+            no usable item with a label, several labels where one is meant, or is of a kind that is not in `kinds`.
+        UsageError: `limit` is below 1, or `root` is given with a folder.
     """
     if limit is not None and limit < 1:
         raise UsageError(f"--limit {limit} takes no video", "Give a limit of 1 or more.")
+    if source.is_dir():
+        return _folder_clips(source, root, limit, several, kinds)
+    if is_frame_list(source):
+        _refuse_kind(source, "frames", kinds)
+        return _frame_clips(source, root, limit, labelled, several)
     data = read_list_bytes(source)
     if is_manifest(data, source.name):
-        return _frozen_clips(source, data, root, limit, labelled)
-    found = read_listed(source, root, data)
-    _refuse_repeats(source, found.rows, found.paths)
-    items = tuple(
-        ClipItem(row.path, Path(path), row.label, row.line, clip_key(row.path, row.label))
-        for row, path in zip(found.rows[:limit], found.paths[:limit], strict=True)
-    )
-    return ClipList(source, found.root, found.root_rule, items, found.sha256, len(found.rows))
+        return _frozen_clips(source, data, root, limit, labelled, several, kinds)
+    rows = _rows(source, data, several)
+    names = [row.path for row in rows]
+    kind = _kind(names)
+    _refuse_kind(source, kind, kinds)
+    place, rule = find_root(source, root, names, images=kind == "images")
+    paths = [place.locate(name) for name in names]
+    _refuse_repeats(source, rows, paths)
+    items = tuple(_item(row, path) for row, path in zip(rows[:limit], paths[:limit], strict=True))
+    digest = hashlib.sha256(data).hexdigest()
+    return ClipList(source, Path(place.folder), rule, items, digest, len(rows), kind, several=several)
 
 
 def read_listed(source: Path, root: Path | None = None, data: bytes | None = None) -> Listed:
@@ -149,7 +132,7 @@ def read_listed(source: Path, root: Path | None = None, data: bytes | None = Non
     """
     data = read_list_bytes(source) if data is None else data
     rows = decode_list(data, source)
-    place, rule = _find_root(source, root, rows)
+    place, rule = find_root(source, root, [row.path for row in rows])
     paths = tuple(place.locate(row.path) for row in rows)
     return Listed(Path(place.folder), rule, rows, paths, hashlib.sha256(data).hexdigest())
 
@@ -164,11 +147,110 @@ def manifest_paths(manifest: Manifest, source: Path, root: Path | None = None) -
     if not folder.is_dir() and not all(row.path.startswith("/") for row in manifest.rows):
         told = f"--root {root}" if root else f"{source}:1: root {manifest.root}"
         raise InputError(f"{told}: no such folder", "Give the folder that the manifest's paths start from: --root DIR.")
-    place = _Root(folder)
+    place = Root(folder)
     return Path(place.folder), tuple(place.locate(row.path) for row in manifest.rows)
 
 
-def _frozen_clips(source: Path, data: bytes, root: Path | None, limit: int | None, labelled: bool) -> ClipList:
+def _item(row: ListLine | LabelsLine, path: str) -> ClipItem:
+    if isinstance(row, ListLine):
+        return ClipItem(row.path, Path(path), row.label, row.line, clip_key(row.path, row.label))
+    return ClipItem(
+        row.path, Path(path), _only(row.labels), row.line, clip_key(row.path, row.labels), labels=row.labels
+    )
+
+
+def _only(labels: tuple[int, ...]) -> int:
+    return labels[0] if len(labels) == 1 else NO_LABEL
+
+
+def _rows(source: Path, data: bytes, several: bool) -> tuple[ListLine | LabelsLine, ...]:
+    if several:
+        return decode_label_sets(data, source)
+    try:
+        return decode_list(data, source)
+    except InputError as refused:
+        try:
+            sets = decode_label_sets(data, source)
+        except InputError:
+            raise refused from None
+        raise _several_refused(source, [(row.line, row.path, row.labels) for row in sets]) from None
+
+
+def _several_refused(source: Path, rows: Iterable[tuple[int, str, tuple[int, ...]]]) -> InputError:
+    problems = []
+    for line, name, labels in rows:
+        if len(labels) != 1:
+            count = f"{len(labels)} labels, {','.join(map(str, labels))}" if labels else "no label"
+            problems.append((line, f"{name} has {count}, where one is meant"))
+    return line_errors(
+        source,
+        problems,
+        "Keep one label per video, or take a model that scores every class by itself, as those for Charades do.",
+    )
+
+
+def _kind(names: Sequence[str]) -> Kind:
+    return "images" if all(is_image_name(name) for name in names) else "videos"
+
+
+def _refuse_kind(source: Path, kind: Kind, kinds: Sequence[Kind]) -> None:
+    if kind not in kinds:
+        meant = " or ".join(_TOLD[one] for one in kinds)
+        raise InputError(f"{source}: it lists {_TOLD[kind]}; this works on {meant} only", f"Give a list of {meant}.")
+
+
+def _folder_clips(source: Path, root: Path | None, limit: int | None, several: bool, kinds: Sequence[Kind]) -> ClipList:
+    if "images" not in kinds:
+        read_list_bytes(source)  # says that it is a folder
+        _refuse_kind(source, "images", kinds)
+    found = read_image_folder(source)
+    if root is not None:
+        raise UsageError(f"--root {root} with a folder of images", "Leave --root out: the folder holds its images.")
+    digest = hashlib.sha256()
+    for name, label in found.images:
+        digest.update(f"{name} {label}\n".encode())
+    items = tuple(
+        ClipItem(name, Path(f"{found.root.rstrip('/')}/{name}"), label, place, clip_key(name, label))
+        for place, (name, label) in enumerate(found.images[:limit], start=1)
+    )
+    home = Path(found.root)
+    return ClipList(
+        source, home, BY_FOLDER, items, digest.hexdigest(), len(found.images), "images", found.classes, several
+    )
+
+
+def _frame_clips(source: Path, root: Path | None, limit: int | None, labelled: bool, several: bool) -> ClipList:
+    videos, digest = read_frame_list(source)
+    if labelled and not several and any(len(video.labels) != 1 for video in videos):
+        raise _several_refused(source, [(video.line, video.name, video.labels) for video in videos])
+    place, rule = find_root(source, root, [video.first for video in videos])
+    home, listed = place.folder, os.path.realpath(source)
+    items = tuple(_frame_item(video, home, listed) for video in videos[:limit])
+    return ClipList(source, Path(home), rule, items, digest, len(videos), "frames", several=several)
+
+
+def _frame_item(video: FrameVideo, home: str, listed: str) -> ClipItem:
+    rows = FrameRows(listed, home, video.offset, video.size, video.count, video.crc)
+    return ClipItem(
+        name=video.name,
+        path=Path(home, video.first),
+        label=_only(video.labels),
+        line=video.line,
+        key=clip_key(video.name, video.labels),
+        labels=video.labels,
+        frames=rows,
+    )
+
+
+def _frozen_clips(
+    source: Path,
+    data: bytes,
+    root: Path | None,
+    limit: int | None,
+    labelled: bool,
+    several: bool,
+    kinds: Sequence[Kind],
+) -> ClipList:
     manifest = decode_manifest(data, source)
     folder, paths = manifest_paths(manifest, source, root)
     chosen = [
@@ -189,123 +271,25 @@ def _frozen_clips(source: Path, data: bytes, root: Path | None, limit: int | Non
             f"{source}: no usable video with a label among {len(manifest.rows)}",
             "A manifest of a folder has no labels: check a list of `path label`.",
         )
+    kind = _kind([item.name for item in items])
+    _refuse_kind(source, kind, kinds)
     rule = BY_OPTION if root is not None else BY_MANIFEST
     digest = hashlib.sha256(data).hexdigest()
-    return ClipList(source, folder, rule, items[:limit], digest, len(manifest.rows))
+    return ClipList(source, folder, rule, items[:limit], digest, len(manifest.rows), kind, several=several)
 
 
-def clip_key(name: str, label: int, span: tuple[float, float] | None = None) -> str:
-    """The key of a video, or of a part of one, in the records of a run.
-
-    Args:
-        name: The path as the list writes it.
-        label: The class number.
-        span: Start and end in seconds; None is the whole video.
-    """
-    return content_hash([name, label, span])[:16]
-
-
-class _Root:
-    """A folder that relative paths may start from; asks the disk once per folder, not once per file."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = os.path.realpath(folder)
-        self._parents: dict[str, str] = {}
-        self._present: dict[str, bool] = {}
-
-    def parent(self, name: str) -> str:
-        """The folder of a listed file, absolute and with links followed."""
-        head = name[: name.rfind("/") + 1]
-        found = self._parents.get(head)
-        if found is None:
-            found = self._parents[head] = os.path.realpath(os.path.join(self.folder, head))
-        return found
-
-    def locate(self, name: str) -> str:
-        """Where a listed file is."""
-        base = name.rpartition("/")[2]
-        if base in ("", ".", ".."):
-            return os.path.realpath(os.path.join(self.folder, name))
-        return f"{self.parent(name).rstrip('/')}/{base}"
-
-    def holds(self, name: str) -> bool:
-        """Whether a listed file is there."""
-        parent = self.parent(name)
-        present = self._present.get(parent)
-        if present is None:
-            present = self._present[parent] = os.path.isdir(parent)
-        return present and os.path.isfile(self.locate(name))
-
-
-def _find_root(source: Path, given: Path | None, rows: Iterable[ListLine]) -> tuple[_Root, str]:
-    beside = _Root(source.absolute().parent)
-    relative = [row.path for row in rows if not row.path.startswith("/")]
-    absolute = [row.path for row in rows if row.path.startswith("/")]
-    if given is not None and not given.is_dir():
-        raise InputError(f"--root {given}: no such folder", "Give the folder that the paths of the list start from.")
-    if not relative:
-        if not _first(beside, absolute):
-            raise _nothing_there(source, absolute[0], [])
-        return beside, ABSOLUTE
-    if given is not None:
-        roots = {BY_OPTION: _Root(given)}
-    else:
-        roots = {BY_LIST: beside, BY_WORKING: _Root(Path.cwd())}
-        if roots[BY_WORKING].folder == beside.folder:
-            del roots[BY_WORKING]
-    fitting = [rule for rule, place in roots.items() if _first(place, relative)]
-    if len(fitting) > 1:
-        rule = _only_fit(source, roots[BY_LIST], roots[BY_WORKING], relative)
-    elif fitting or _first(beside, absolute):
-        rule = next(iter(fitting or roots))
-    else:
-        raise _nothing_there(source, relative[0], [place.folder for place in roots.values()])
-    return roots[rule], rule
-
-
-def _only_fit(source: Path, beside: _Root, working: _Root, names: list[str]) -> str:
-    """The rule of the one root with files of its own; a path that leads both to one file speaks for neither."""
-
-    def own(place: _Root) -> str | None:
-        return next((name for name in names if place.holds(name) and _apart(beside, working, name)), None)
-
-    mine, other = own(beside), own(working)
-    if mine and other:
-        raise InputError(
-            f"{source}: its relative paths fit two folders: the list's, {beside.folder}, has {mine}, "
-            f"and the working folder, {working.folder}, has {other}",
-            "Say which one is meant: --root DIR.",
-        )
-    return BY_WORKING if other else BY_LIST
-
-
-def _first(place: _Root, names: Iterable[str]) -> str | None:
-    return next((name for name in names if place.holds(name)), None)
-
-
-def _apart(first: _Root, second: _Root, name: str) -> bool:
-    """Whether a path leads the two roots to different files."""
-    if first.parent(name) == second.parent(name):
-        return False
-    return os.path.realpath(first.locate(name)) != os.path.realpath(second.locate(name))
-
-
-def _nothing_there(source: Path, name: str, folders: list[str]) -> InputError:
-    tried = f", looked for under {' and '.join(folders)}" if folders else ""
-    return InputError(
-        f"{source}: none of its files exists; the first is {name}{tried}",
-        "Give the folder that its paths start from: --root DIR." if folders else "Correct the paths of the list.",
-    )
-
-
-def _refuse_repeats(source: Path, rows: Iterable[ListLine], paths: Iterable[str]) -> None:
-    seen: dict[str, ListLine] = {}
+def _refuse_repeats(source: Path, rows: Sequence[ListLine | LabelsLine], paths: Iterable[str]) -> None:
+    seen: dict[str, ListLine | LabelsLine] = {}
     problems = []
     for row, path in zip(rows, paths, strict=True):
         held = seen.setdefault(path, row)
         if held is not row:
             spelled = "" if held.path == row.path else f" as {held.path}"
-            labels = "" if held.label == row.label else f" with label {held.label}, here with {row.label}"
+            labels = "" if _told(held) == _told(row) else f" with label {_told(held)}, here with {_told(row)}"
             problems.append((row.line, f"{row.path} is listed before, at line {held.line}{spelled}{labels}"))
     if problems:
         raise line_errors(source, problems, "Keep one line per video: a video listed twice would count twice.")
+
+
+def _told(row: ListLine | LabelsLine) -> str:
+    return str(row.label) if isinstance(row, ListLine) else ",".join(map(str, row.labels)) or "-"

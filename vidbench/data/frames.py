@@ -285,7 +285,7 @@ def _sources(request: FramesRequest) -> Iterator[Path]:
         elif source.suffix.lower() in VIDEO_ENDINGS:
             yield source
         else:
-            yield from (clip.path for clip in read_clips(source, request.root, labelled=False).items)
+            yield from (clip.path for clip in read_clips(source, request.root, labelled=False, kinds=("videos",)).items)
 
 
 def _refuse_same_names(paths: Iterable[Path]) -> None:

@@ -28,6 +28,8 @@ class Preprocess:
         mean: Per channel, of values in [0, 1].
         std: Per channel, of values in [0, 1].
         target_fps: The frame rate that `stride` is counted at.
+        fixed: Width and height that every frame is scaled to whatever its shape, before the crop; None keeps the
+            shape.
     """
 
     frames: int
@@ -38,6 +40,7 @@ class Preprocess:
     mean: tuple[float, float, float] = KINETICS_MEAN
     std: tuple[float, float, float] = KINETICS_STD
     target_fps: int = 30
+    fixed: tuple[int, int] | None = None
 
 
 @dataclass(frozen=True)
@@ -103,6 +106,7 @@ class ModelCard:
             each box (`build` gives a `vidbench.model.detection.BoxNet`); "persons", boxes of persons in images.
         others: Other published weights of the same network, told apart by their tags.
         extra: The extra of vidbench that `build` needs; empty for none.
+        framewise: Whether the network looks at each frame by itself, so that a clip may have any number of them.
     """
 
     name: str
@@ -118,3 +122,4 @@ class ModelCard:
     task: Task = "classify"
     others: tuple[Published, ...] = ()
     extra: str = ""
+    framewise: bool = False

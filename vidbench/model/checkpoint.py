@@ -153,7 +153,10 @@ def read_state(path: Path) -> StateFile:
 
 
 def load_strict(
-    module: nn.Module, tensors: Mapping[str, Tensor], source: str, allow_replaced_head: str | None = None
+    module: nn.Module,
+    tensors: Mapping[str, Tensor],
+    source: str,
+    allow_replaced_head: str | tuple[str, ...] | None = None,
 ) -> LoadReport:
     """Load every tensor, or none and say which do not fit.
 
@@ -163,32 +166,28 @@ def load_strict(
         module: The network.
         tensors: By name.
         source: Where they are from, for messages.
-        allow_replaced_head: The front of the names of the one part that may differ, as "blocks.5.proj.".
-            Where any tensor of that part is missing, unexpected or of another shape, the whole part keeps the
-            network's fresh values.
+        allow_replaced_head: The front of the names of the one part that may differ, as "blocks.5.proj.", or the
+            fronts of several. Where any tensor of a part is missing, unexpected or of another shape, the whole of
+            that part keeps the network's fresh values.
 
     Raises:
         InputError: Names or shapes differ (all kinds of difference are listed), or a value is NaN or infinite.
         ValueError: No tensor of the network has the allowed front.
     """
     own: dict[str, Tensor] = module.state_dict()
-    head: tuple[str, ...] = ()
-    if allow_replaced_head is not None:
-        head = tuple(name for name in own if name.startswith(allow_replaced_head))
-        if not head:
-            raise ValueError(f"no tensor of the network begins with {allow_replaced_head!r}")
+    fronts = (allow_replaced_head,) if isinstance(allow_replaced_head, str) else allow_replaced_head or ()
+    for front in fronts:
+        if not any(name.startswith(front) for name in own):
+            raise ValueError(f"no tensor of the network begins with {front!r}")
     missing = [name for name in own if name not in tensors]
     unexpected = [name for name in tensors if name not in own]
     reshaped = [name for name in own if name in tensors and not _fits(tensors[name], own[name])]
-    replaced: tuple[str, ...] = ()
-    if allow_replaced_head is not None and any(
-        name.startswith(allow_replaced_head) for name in (*missing, *unexpected, *reshaped)
-    ):
-        replaced = head
-        missing, unexpected, reshaped = (
-            [name for name in names if not name.startswith(allow_replaced_head)]
-            for names in (missing, unexpected, reshaped)
-        )
+    differing = (*missing, *unexpected, *reshaped)
+    changed = tuple(front for front in fronts if any(name.startswith(front) for name in differing))
+    replaced = tuple(name for name in own if name.startswith(changed))
+    missing, unexpected, reshaped = (
+        [name for name in names if not name.startswith(changed)] for names in (missing, unexpected, reshaped)
+    )
     if missing or unexpected or reshaped:
         raise _do_not_fit(source, tensors, own, missing, unexpected, reshaped)
     if not tensors or len(replaced) == len(own):

@@ -6,6 +6,7 @@ import math
 
 import torch
 from torch import Tensor, nn
+from torch.nn.functional import logsigmoid
 
 from vidbench.model.zoo import Preprocess
 
@@ -19,18 +20,27 @@ class Classifier(nn.Module):
     Where the crop is larger than the network was trained with, its head gives logits at several
     positions. PySlowFast's rule is softmax at each position, then the mean; the logits given here
     are the logarithm of exactly that mean, so that softmax of them returns it
-    (`slowfast/models/head_helper.py`, `X3DHead`).
+    (`slowfast/models/head_helper.py`, `X3DHead`). A network of several labels has sigmoid in softmax's place
+    (`ResNetBasicHead` with `act_func="sigmoid"`).
 
     Args:
         net: Gives `(N, K)` or `(N, K, t, h, w)` logits for normalised clips.
         preprocess: The clips it wants.
         classes: Names of the K outputs; empty where they have none.
+        several: Whether a clip may have several classes: probabilities by sigmoid.
     """
 
     mean: Tensor
     std: Tensor
 
-    def __init__(self, net: nn.Module, preprocess: Preprocess, num_classes: int, classes: tuple[str, ...] = ()) -> None:
+    def __init__(
+        self,
+        net: nn.Module,
+        preprocess: Preprocess,
+        num_classes: int,
+        classes: tuple[str, ...] = (),
+        several: bool = False,
+    ) -> None:
         super().__init__()
         if classes and len(classes) != num_classes:
             raise ValueError(f"{num_classes} outputs, but {len(classes) = }")
@@ -38,6 +48,7 @@ class Classifier(nn.Module):
         self.preprocess = preprocess
         self.num_classes = num_classes
         self.classes = classes
+        self.several = several
         self.register_buffer("mean", torch.tensor(preprocess.mean).view(1, 3, 1, 1, 1), persistent=False)
         self.register_buffer("std", torch.tensor(preprocess.std).view(1, 3, 1, 1, 1), persistent=False)
 
@@ -45,12 +56,16 @@ class Classifier(nn.Module):
         """Logits `(N, num_classes)` of `(N, 3, T, H, W)` clips in [0, 1]; differentiable."""
         if clips.ndim != 5 or clips.shape[1] != 3:
             raise ValueError(f"expected (N, 3, T, H, W), got {tuple(clips.shape) = }")
-        return pool_positions(self.net((clips - self.mean) / self.std))
+        return pool_positions(self.net((clips - self.mean) / self.std), self.several)
 
     def logits(self, clips: Tensor) -> Tensor:
         """The same as calling the classifier, by the name that attacks use."""
         result: Tensor = self(clips)
         return result
+
+    def probabilities(self, logits: Tensor) -> Tensor:
+        """`(N, num_classes)` in [0, 1] of such logits: softmax, or sigmoid where a clip may have several classes."""
+        return torch.sigmoid(logits) if self.several else torch.softmax(logits, dim=1)
 
     @property
     def device(self) -> torch.device:
@@ -58,8 +73,8 @@ class Classifier(nn.Module):
         return self.mean.device
 
 
-def pool_positions(logits: Tensor) -> Tensor:
-    """`(N, K, t, h, w)` logits to `(N, K)`: the log of the mean of the positions' softmax.
+def pool_positions(logits: Tensor, several: bool = False) -> Tensor:
+    """`(N, K, t, h, w)` logits to `(N, K)`: those of the mean of the positions' softmax, or sigmoid.
 
     A single position, or `(N, K)` input, passes through unchanged.
     """
@@ -69,4 +84,7 @@ def pool_positions(logits: Tensor) -> Tensor:
     positions = flat.shape[2]
     if positions == 1:
         return flat[:, :, 0]
+    if several:
+        # log(p / (1 - p)) of the mean p
+        return torch.logsumexp(logsigmoid(flat), dim=2) - torch.logsumexp(logsigmoid(-flat), dim=2)
     return torch.logsumexp(torch.log_softmax(flat, dim=1), dim=2) - math.log(positions)

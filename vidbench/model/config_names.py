@@ -49,15 +49,18 @@ _VARIANTS = {
 _ENDINGS = {
     "IN1K": "training starts from ImageNet-1K weights",
     "SHORT": "a short training schedule, for detection on AVA",
+    "MULTIGRID": "trained with multigrid batches",
     "STEPWISE": "trained with a stepwise learning rate",
     "STEPWISE_MULTIGRID": "trained with a stepwise learning rate and multigrid batches",
 }
 # by the stride in the name: the fast pathway reads every second frame; 32x2 and 64x2 of AVA count the fast one
 _ALPHA = {2: 4, 8: 4, 16: 8}
-_SAME_NETWORK = ("STEPWISE", "STEPWISE_MULTIGRID", "IN1K")
+_SAME_NETWORK = ("MULTIGRID", "STEPWISE", "STEPWISE_MULTIGRID", "IN1K")
 _RESNET_MODELS = {
     ("C2D", 8, 8, "R50"): "c2d_r50",
+    ("C2D_NOPOOL", 8, 8, "R50"): "c2d_nopool_r50",
     ("I3D", 8, 8, "R50"): "i3d_r50",
+    ("I3D_NLN", 8, 8, "R50"): "i3d_nln_r50",
     ("SLOW", 8, 8, "R50"): "slow_r50",
     ("SLOW", 4, 16, "R50"): "slow_r50_4x16",
     ("SLOWFAST", 8, 8, "R50"): "slowfast_r50",
@@ -65,6 +68,19 @@ _RESNET_MODELS = {
     ("SLOWFAST", 8, 8, "R101"): "slowfast_r101",
     ("SLOWFAST", 8, 8, "R101_101_101"): "slowfast_r101",
     ("SLOWFAST", 16, 8, "R101_50_50"): "slowfast_16x8_r101_50_50",
+    ("SLOWFAST", 32, 2, "R101_50_50"): "slowfast_32x2_r101_50_50_ava",
+    ("SLOWFAST", 64, 2, "R101_50_50"): "slowfast_64x2_r101_50_50_ava",
+}
+# names of configurations of more than one set, and the catalogue models of each
+_OTHER_SETS = {
+    ("SLOW", 8, 8, "R50"): ("slow_r50_ssv2", "slow_r50_charades"),
+    ("SLOWFAST", 8, 8, "R50"): ("slowfast_r50_ssv2", "slowfast_r50_charades"),
+    ("SLOWFAST", 16, 8, "R50"): ("slowfast_16x8_r50_ssv2", "slowfast_16x8_r50_charades"),
+}
+# endings whose weights the catalogue holds
+_ENDING_TAGS = {
+    ("slowfast_r50", "STEPWISE"): "pyslowfast-stepwise",
+    ("slowfast_r50", "STEPWISE_MULTIGRID"): "pyslowfast-multigrid",
 }
 
 
@@ -95,14 +111,26 @@ def _resnet(found: re.Match[str]) -> ConfigName:
             parts.append((found[pathway], f"{pathway} pathway: temporal kernels in {count} blocks of stage res4"))
     if ending:
         parts.append((ending, _ENDINGS[ending]))
-    model, remark = _RESNET_MODELS.get((arch, frames, stride, label)), ""
-    if variant or (ending and ending not in _SAME_NETWORK):
+    key = (f"{arch}_{variant}" if variant else arch, frames, stride, label)
+    model = _RESNET_MODELS.get(key)
+    if ending and ending not in _SAME_NETWORK:
         model = None
-    if arch == "SLOWFAST" and stride == 2:
-        remark = "PySlowFast uses this name for detection on AVA."
-    elif ending in _SAME_NETWORK and model:
-        remark = "The same network and input; the catalogue's weights come from another training."
-    return ConfigName(found[0], tuple(parts), model, remark)
+    return ConfigName(found[0], tuple(parts), model, _resnet_remark(key, ending, model))
+
+
+def _resnet_remark(key: tuple[str, int, int, str], ending: str, model: str | None) -> str:
+    remarks = []
+    if key[0] == "SLOWFAST" and key[2] == 2:
+        remarks.append("PySlowFast uses this name for detection on AVA.")
+    if model and (tag := _ENDING_TAGS.get((model, ending))):
+        remarks.append(f"Its own weights are {model}@{tag}.")
+    elif model and ending in _SAME_NETWORK:
+        remarks.append("The same network and input; the catalogue's weights come from another training.")
+    others = _OTHER_SETS.get(key, ()) if not ending or ending == "MULTIGRID" else ()
+    if others:
+        names = "{} on Something-Something and {} on Charades".format(*others)
+        remarks.append(f"Configurations of this name for other sets: {names}.")
+    return " ".join(remarks)
 
 
 _X3D = {
@@ -120,9 +148,16 @@ def _x3d(found: re.Match[str]) -> ConfigName:
 
 
 _MVIT_SIZES = {"T": "tiny", "S": "small", "B": "base", "L": "large"}
+_SSV2 = "A configuration of this name for Something-Something is {}."
 _MVIT_MODELS = {
-    ("MVIT", "B", 16, 4): ("mvit_base_16x4", "torchvision's weights of the same network are mvit_v1_b."),
-    ("MVITV2", "S", 16, 4): ("mvit_v2_s", "The catalogue's weights are torchvision's copy."),
+    ("MVIT", "B", 16, 4): ("mvit_base_16x4", "mvit_v1_b is the same network with torchvision's names and weights."),
+    ("MVIT", "B", 32, 3): ("mvit_v1_b24", "PySlowFast's has 24 blocks; mvit_base_32x3 has 16 and is another network."),
+    ("MVITV2", "S", 16, 4): (
+        "mvit_v2_s",
+        "The first weights are torchvision's; its own are mvit_v2_s@pyslowfast. " + _SSV2.format("mvit_v2_s_ssv2"),
+    ),
+    ("MVITV2", "B", 32, 3): ("mvit_v2_b", _SSV2.format("mvit_v2_b_ssv2")),
+    ("MVITV2", "L", 40, 3): ("mvit_v2_l", _SSV2.format("mvit_v2_l_ssv2")),
 }
 
 
@@ -138,9 +173,9 @@ def _mvit(found: re.Match[str]) -> ConfigName:
     )
     if found["conv"]:
         parts.append(("CONV", "queries, keys and values are pooled by convolutions"))
+    if found["ending"]:
+        parts.append(("TEST", "sets the test alone, no training"))
     model, remark = (None, "") if reversible else _MVIT_MODELS.get((arch, size, frames, stride), (None, ""))
-    if (reversible, arch, size, frames, stride) == (False, "MVIT", "B", 32, 3):
-        remark = "PySlowFast's has 24 blocks; mvit_base_32x3 has 16 and is another network."
     return ConfigName(found[0], tuple(parts), model, remark)
 
 
@@ -149,7 +184,7 @@ _FORMS = (
         re.compile(
             r"(?P<arch>C2D|I3D|SLOWFAST|SLOW)(?:_(?P<variant>NLN|NOPOOL))?_(?P<frames>[1-9]\d{0,2})x(?P<stride>[1-9]\d?)"
             r"_R(?P<depth>50|101)(?:_(?P<slow>50|101)_(?P<fast>50|101))?"
-            r"(?:_(?P<ending>IN1K|SHORT|STEPWISE_MULTIGRID|STEPWISE))?",
+            r"(?:_(?P<ending>IN1K|SHORT|STEPWISE_MULTIGRID|STEPWISE|MULTIGRID))?",
             re.IGNORECASE,
         ),
         _resnet,
@@ -157,7 +192,8 @@ _FORMS = (
     (re.compile(r"X3D_(?P<size>XS|S|M|L)", re.IGNORECASE), _x3d),
     (
         re.compile(
-            r"(?P<rev>REV_)?(?P<arch>MVITv2|MVIT)_(?P<size>[TSBL])_(?P<frames>[1-9]\d?)x(?P<stride>[1-9]\d?)(?P<conv>_CONV)?",
+            r"(?P<rev>REV_)?(?P<arch>MVITv2|MVIT)_(?P<size>[TSBL])_(?P<frames>[1-9]\d?)x(?P<stride>[1-9]\d?)(?P<conv>_CONV)?"
+            r"(?P<ending>_TEST)?",
             re.IGNORECASE,
         ),
         _mvit,

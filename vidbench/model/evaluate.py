@@ -4,34 +4,41 @@ from __future__ import annotations
 
 import math
 import os
-import time
-from collections.abc import Generator, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import closing
-from dataclasses import dataclass
-from itertools import islice
+from collections.abc import Iterable, Iterator
+from contextlib import ExitStack, closing
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import torch
 from pydantic import BaseModel, ConfigDict, Field
 
-from vidbench.data.dataset import ClipItem, ClipList, read_clips
-from vidbench.errors import InputError
-from vidbench.model.classifier import Classifier
+from vidbench.data.dataset import NO_LABEL, ClipItem, ClipList, read_clips
+from vidbench.errors import InputError, UsageError, VidbenchError
+from vidbench.model import events, misses
+from vidbench.model.card import Preprocess
 from vidbench.model.device import resolve_device
+from vidbench.model.events import require_tensorboard, write_events
+from vidbench.model.gradcam import cam_layers
 from vidbench.model.layout import fast_layout
-from vidbench.model.metrics import argmax, confusion, mean_class_accuracy, rank_of, wilson
+from vidbench.model.metrics import argmax, rank_of
+from vidbench.model.misses import write_misses
+from vidbench.model.protocol import Protocol
+from vidbench.model.reading import Reader, read_all
 from vidbench.model.resolve import LoadedModel, load_model
-from vidbench.model.views import VideoViews, Views, read_views
+from vidbench.model.scoring import Scored, Scorer, batch_for
+from vidbench.model.shards import LARGE, PATTERN, Team, gather, share_of
+from vidbench.model.summary import class_names, summarise
+from vidbench.model.views import VideoViews, video_views
 from vidbench.progress import Reporter, SilentReporter
 from vidbench.provenance import provenance
+from vidbench.records import Records
 from vidbench.runs import RunDir, default_run_dir
-from vidbench.video.clip import VideoError
+from vidbench.video.clip import Frames, VideoError
 from vidbench.video.decoder import DECODERS
+from vidbench.video.sampling import Resize
 
 Json = dict[str, Any]
-LARGEST_CONFUSION = 50
 
 
 class EvaluateRequest(BaseModel):
@@ -39,15 +46,24 @@ class EvaluateRequest(BaseModel):
 
     Attributes:
         model: Catalogue name, run folder or file.
-        clips: The list, `path label` per line, or a manifest.
+        clips: A list of `path label`, a manifest, a frame list, or images with their classes.
         out: Run folder; None for `runs/eval-<model>-<hash>`.
         root: Folder of the list's relative paths.
-        views: Temporal x spatial views, "10x3".
-        weights: "pretrained", "random" or a file, for a catalogue name.
+        protocol: The rule that views are taken by; None for the one of the model's published figure.
+        views: Temporal x spatial views, "10x3"; None likewise.
+        resize: "decode" or "exact"; None for the protocol's.
+        weights: "pretrained", "random", the tag of other published weights or a file, for a catalogue name.
         pull: Download missing weights.
         layout: "fast" (channels-last, folded normalisation) or "reference"; equal to about 1e-6.
-        batch: Views per forward pass.
-        workers: Threads that decode; 0 for one per core.
+        precision: "fp32", "bf16" or "fp16".
+        compile: Run the network through `torch.compile`.
+        batch: Views per forward pass; 0 for what fits.
+        workers: Processes that decode; 0 for one per core.
+        timeout_s: Seconds that reading one video may take.
+        misses: Film strips to draw of the worst misses.
+        cam: Draw below them where Grad-CAM finds the evidence.
+        cam_layers: The modules that Grad-CAM looks at; empty chooses by the network.
+        tensorboard: Write events for TensorBoard, too.
         argv: The command line, for the record.
     """
 
@@ -57,14 +73,23 @@ class EvaluateRequest(BaseModel):
     clips: Path
     out: Path | None = None
     root: Path | None = None
-    views: str = "10x3"
+    protocol: str | None = None
+    views: str | None = None
+    resize: Resize | None = None
     weights: str = "pretrained"
     pull: bool = False
     layout: str = Field("fast", pattern="^(fast|reference)$")
+    precision: str = Field("fp32", pattern="^(fp32|bf16|fp16)$")
+    compile: bool = False
     device: str = "auto"
     decoder: str = "pyav"
-    batch: int = Field(3, ge=1)
+    batch: int = Field(0, ge=0)
     workers: int = Field(0, ge=0)
+    timeout_s: float = Field(600.0, gt=0, allow_inf_nan=False)
+    misses: int = Field(6, ge=0)
+    cam: bool = False
+    cam_layers: tuple[str, ...] = ()
+    tensorboard: bool = False
     seed: int = 0
     limit: int | None = Field(None, ge=1)
     overwrite: bool = False
@@ -72,187 +97,240 @@ class EvaluateRequest(BaseModel):
 
     def settings(self) -> Json:
         """The part that decides the result."""
-        chosen = ("model", "clips", "root", "views", "weights", "layout", "decoder", "seed", "limit")
+        chosen = (
+            "model", "clips", "root", "protocol", "views", "resize", "weights", "layout", "precision", "decoder",
+            "seed", "limit",
+        )  # fmt: skip
         return {name: value for name, value in self.model_dump(mode="json").items() if name in chosen}
 
 
 @dataclass(frozen=True)
 class EvaluateResult:
-    """What `model eval` found: `summary.json`, and where it is."""
+    """What `model eval` found.
+
+    Attributes:
+        out: The run folder.
+        resumed: Clips that were done before.
+        summary: `summary.json`.
+        first: Whether this process is the one that tells people, of several under torchrun.
+    """
 
     out: Path
     resumed: int
     summary: Json
+    first: bool = True
 
 
 def evaluate(request: EvaluateRequest, reporter: Reporter | None = None) -> EvaluateResult:
     """Measure the accuracy of a model; a run that was interrupted goes on where it stopped.
 
-    Every video is decoded once for all its views; the score of a class is the mean of the views'
-    softmax (PySlowFast's test loop). A video that cannot be decoded is recorded as failed and counts
-    in `failed`, never in the accuracy.
+    Every video is decoded once for all its views, by processes that a broken video may take down without harm to
+    the run. A video that cannot be decoded is recorded as failed and counts in `failed`, never in the accuracy.
+    Under torchrun all processes share the run: the records are those of one process.
 
     Raises:
         InputError: The list, or a label beyond the model's classes.
         MissingError: Weights or device.
         RunConflictError: `out` holds a run of other settings.
     """
-    reporter = reporter or SilentReporter()
-    views = Views.parse(request.views)
-    decode = DECODERS.get(request.decoder)
-    device = resolve_device(request.device)
-    clips = read_clips(request.clips, request.root, request.limit)
+    team = Team.join()
+    try:
+        return _evaluate(request, team, (reporter or SilentReporter()) if team.first else SilentReporter())
+    finally:
+        team.leave()
+
+
+def _evaluate(request: EvaluateRequest, team: Team, reporter: Reporter) -> EvaluateResult:
+    DECODERS.get(request.decoder)
+    if request.tensorboard:
+        require_tensorboard()
+    device = _device(request.device, team)
     model = load_model(
         request.model, weights=request.weights, pull=request.pull, seed=request.seed, device=device, reporter=reporter
     )
-    check_labels(clips, model.classifier.num_classes, request.model)
+    classifier = model.classifier
+    if request.cam:
+        cam_layers(classifier, request.cam_layers or None)
+    clips = read_clips(request.clips, request.root, request.limit, several=classifier.several)
+    protocol = protocol_for(request, model, clips)
+    check_labels(clips, classifier.num_classes, request.model)
     out = request.out or default_run_dir("eval", request.model, request.settings())
-    resolved = {
-        "architecture": model.architecture,
-        "weights_sha256": model.weights_sha256,
-        "list_sha256": clips.sha256,
-        "root": str(clips.root),
-        "root_rule": clips.root_rule,
-    }
-    with RunDir.open(
-        out,
-        command="model eval",
-        request=request.model_dump(mode="json"),
-        settings=request.settings(),
-        resolved=resolved,
-        provenance=provenance(str(device), request.seed),
-        overwrite=request.overwrite,
-    ) as run:
+    reader = Reader(request.decoder, preprocess_for(model, clips), protocol, request.resize)
+    with ExitStack() as stack:
+        run = _open(stack, request, model, clips, protocol, device, out, team)
+        store = share_of(out, team) if run is None else run.store
         # a clip that failed is tried again: its file may have been mended
-        todo = [item for item in clips.items if run.records.get(item.key, {}).get("status") != "ok"]
+        done = team.tell([key for key, held in store.by_key.items() if held.get("status") == "ok"]) or []
+        finished = set(done)
+        todo = [item for item in clips.items if item.key not in finished]
         resumed = len(clips.items) - len(todo)
         if resumed:
             reporter.info(f"{out}: {resumed} of {len(clips.items)} clips are done")
-        classifier = fast_layout(model.classifier) if request.layout == "fast" else model.classifier
-        with reporter.task("Evaluating", total=len(todo), unit="videos") as task:
-            read = lambda item: read_views(item.file(), model.classifier.preprocess, views, decode)  # noqa: E731
-            with closing(prefetch(todo, read, request.workers)) as decoded:
-                right = good = 0
-                for item, outcome in decoded:
-                    record = _record(item, outcome, classifier, device, request.batch)
-                    run.append(record)
-                    good += record["status"] == "ok"
-                    right += record.get("pred") == item.label
-                    task.advance(note=f"top-1 {right / good:.1%}" if good else "")
-        summary = summarise(clips.items, run.records, model, views, clips.listed)
-        run.finish(summary)
-    return EvaluateResult(out, resumed, summary)
+        scorer = Scorer(
+            fast_layout(classifier) if request.layout == "fast" else classifier,
+            protocol,
+            request.batch or batch_for(reader.preprocess, protocol, device),
+            request.precision,
+            request.compile,
+        )
+        _work(request, team, reader, scorer, todo, store, reporter)
+        team.wait()
+        summary: Json = {}
+        if run is not None:
+            gather(out, store)
+            store.settle([item.key for item in clips.items])
+            summary = summarise(clips, store, model, reader, request.precision)
+            _look(request, out, clips, store, model, reader, summary, reporter)
+            run.finish(summary)
+            if request.tensorboard:
+                write_events(out, summary, request.settings())
+        return EvaluateResult(out, resumed, team.tell(summary) or {}, team.first)
+
+
+def _open(
+    stack: ExitStack,
+    request: EvaluateRequest,
+    model: LoadedModel,
+    clips: ClipList,
+    protocol: Protocol,
+    device: torch.device,
+    out: Path,
+    team: Team,
+) -> RunDir | None:
+    """The run folder, which the first process holds for all; an error of its is everyone's."""
+    run: RunDir | None = None
+    failure: VidbenchError | None = None
+    if team.first:
+        try:
+            run = stack.enter_context(
+                RunDir.open(
+                    out,
+                    command="model eval",
+                    request=request.model_dump(mode="json"),
+                    settings=request.settings(),
+                    resolved={
+                        "architecture": model.architecture,
+                        "weights_sha256": model.weights_sha256,
+                        "list_sha256": clips.sha256,
+                        "root": str(clips.root),
+                        "root_rule": clips.root_rule,
+                        "protocol": str(protocol),
+                    },
+                    provenance=provenance(str(device), request.seed),
+                    overwrite=request.overwrite,
+                    products=(PATTERN, *misses.PRODUCTS, *events.PRODUCTS),
+                    on_disk=LARGE,
+                )
+            )
+            gather(out, run.store)
+        except VidbenchError as error:
+            failure = error
+    failure = team.tell(failure)
+    if failure is not None:
+        raise failure
+    return run
+
+
+def _work(
+    request: EvaluateRequest,
+    team: Team,
+    reader: Reader,
+    scorer: Scorer,
+    todo: list[ClipItem],
+    store: Records,
+    reporter: Reporter,
+) -> None:
+    processes = min(request.workers or os.cpu_count() or 1, max(1, len(todo)))
+    with (
+        reporter.task("Evaluating", total=len(todo), unit="videos") as task,
+        closing(read_all(reader, team.deal(todo), processes, request.timeout_s)) as read,
+    ):
+        right = good = 0
+        for item, outcome in scorer.score(_views(read, reader)):
+            record = _record(item, outcome)
+            store.append(record)
+            good += "rank" in record
+            right += record.get("rank") == 0
+            task.advance(note=f"top-1 {right / good:.1%}" if good else "")
+
+
+def _look(
+    request: EvaluateRequest,
+    out: Path,
+    clips: ClipList,
+    store: Records,
+    model: LoadedModel,
+    reader: Reader,
+    summary: Json,
+    reporter: Reporter,
+) -> None:
+    """Draw the worst misses, and name their files in the summary."""
+    found = write_misses(
+        out,
+        clips.items,
+        store,
+        lambda item: video_views(reader(item), reader.preprocess, reader.protocol),
+        class_names(model),
+        request.misses,
+        model.classifier if request.cam else None,
+        request.cam_layers or None,
+    )
+    summary["examples"] = list(found.examples)
+    for remark in found.remarks:
+        reporter.warn(remark)
+
+
+def _views(
+    read: Iterable[tuple[ClipItem, Frames | VideoError]], reader: Reader
+) -> Iterator[tuple[ClipItem, VideoViews | VideoError]]:
+    for item, found in read:
+        yield item, found if isinstance(found, VideoError) else video_views(found, reader.preprocess, reader.protocol)
+
+
+def _record(item: ClipItem, outcome: Scored | VideoError) -> Json:
+    record: Json = {"key": item.key, "path": item.name}
+    record |= {"labels": list(item.labels)} if item.label == NO_LABEL else {"label": item.label}
+    if isinstance(outcome, VideoError):
+        return record | {"status": "failed", "reason": str(outcome)}
+    scores = outcome.scores
+    if not all(math.isfinite(score) for score in scores):
+        return record | {"status": "failed", "reason": "the network's output is not finite"}
+    record |= {"status": "ok", "pred": argmax(scores)}
+    if item.label != NO_LABEL:
+        record["rank"] = rank_of(item.label, scores)
+    return record | {"scores": scores, "frames": outcome.info.frames, "fps": str(outcome.info.fps)}
+
+
+def _device(name: str, team: Team) -> torch.device:
+    """The device of this process: of several, each takes a GPU of its own where there are enough."""
+    if team.size > 1 and name in ("auto", "cuda") and torch.cuda.is_available():
+        return resolve_device(f"cuda:{team.local % torch.cuda.device_count()}")
+    return resolve_device(name)
+
+
+def protocol_for(request: EvaluateRequest, model: LoadedModel, clips: ClipList) -> Protocol:
+    """The views that are asked for, or those of the published figure; of an image there is one over time."""
+    if clips.kind != "images":
+        return Protocol.choose(model.card, request.protocol, request.views, model.weights)
+    protocol = Protocol.choose(model.card, request.protocol, request.views or "1x1", model.weights)
+    if protocol.views.temporal != 1:
+        raise UsageError(f"--views {protocol.views}: an image has one view over time", "Say 1x1 or 1x3.")
+    return protocol
+
+
+def preprocess_for(model: LoadedModel, clips: ClipList) -> Preprocess:
+    """The input of the network: of an image a frame-wise one takes a single frame."""
+    size = model.classifier.preprocess
+    return replace(size, frames=1) if clips.kind == "images" and model.card.framewise else size
 
 
 def check_labels(clips: ClipList, num_classes: int, model: str) -> None:
     """Refuse a list whose labels the model does not have, before any work is done."""
-    wrong = [item for item in clips.items if item.label >= num_classes]
+    wrong = [item for item in clips.items if item.labels and max(item.labels) >= num_classes]
     if wrong:
         more = f" (and {len(wrong) - 1} more lines)" if len(wrong) > 1 else ""
         raise InputError(
-            f"{clips.source}:{wrong[0].line}: label {wrong[0].label}, but {model} has {num_classes} classes, "
+            f"{clips.source}:{wrong[0].line}: label {max(wrong[0].labels)}, but {model} has {num_classes} classes, "
             f"0 to {num_classes - 1}{more}",
             "Check that list and model share one class table.",
         )
-
-
-T = TypeVar("T")
-R = TypeVar("R")
-
-
-def prefetch(items: Sequence[T], work: Any, workers: int) -> Generator[tuple[T, Any]]:
-    """`(item, result or VideoError)` in order, with a few items decoded ahead by threads."""
-    count = workers or os.cpu_count() or 1
-    queue: list[tuple[T, Future[Any]]] = []
-    source = iter(items)
-    pool = ThreadPoolExecutor(count, thread_name_prefix="decode")
-    try:
-        queue.extend((item, pool.submit(work, item)) for item in islice(source, count + 1))
-        while queue:
-            item, future = queue.pop(0)
-            try:
-                result = future.result()
-            except VideoError as error:
-                result = error
-            queue.extend((following, pool.submit(work, following)) for following in islice(source, 1))
-            yield item, result
-    finally:
-        pool.shutdown(wait=True, cancel_futures=True)
-
-
-def _record(
-    item: ClipItem, outcome: VideoViews | VideoError, classifier: Classifier, device: torch.device, batch: int
-) -> Json:
-    record: Json = {"key": item.key, "path": item.name, "label": item.label}
-    if isinstance(outcome, VideoError):
-        return record | {"status": "failed", "reason": str(outcome)}
-    started = time.perf_counter()
-    scores = score_views(classifier, outcome, device, batch)
-    if not all(math.isfinite(score) for score in scores):
-        return record | {"status": "failed", "reason": "the network's output is not finite"}
-    return record | {
-        "status": "ok",
-        "pred": argmax(scores),
-        "scores": scores,
-        "frames": outcome.info.frames,
-        "fps": str(outcome.info.fps),
-        "seconds": round(time.perf_counter() - started, 3),
-    }
-
-
-@torch.inference_mode()
-def score_views(classifier: Classifier, video: VideoViews, device: torch.device, batch: int) -> list[float]:
-    """The K class scores of one video: the mean over its views of softmax, in [0, 1], to 7 digits."""
-    total = torch.zeros(classifier.num_classes, dtype=torch.float64)
-    for clips in video.batches(batch):
-        total += torch.softmax(classifier(clips.to(device)).float(), dim=1).double().sum(0).cpu()
-    return [float(f"{score:.7g}") for score in (total / len(video)).tolist()]
-
-
-def summarise(
-    items: Sequence[ClipItem], records: Mapping[str, Json], model: LoadedModel, views: Views, listed: int
-) -> Json:
-    """The figures of a run: a function of its records alone, in the order of the list."""
-    classifier = model.classifier
-    taken = [(item, records[item.key]) for item in items if item.key in records]
-    good = [(item, record) for item, record in taken if record["status"] == "ok"]
-    labels = [item.label for item, _ in good]
-    predictions = [record["pred"] for _, record in good]
-    right = sum(label == prediction for label, prediction in zip(labels, predictions, strict=True))
-    within = min(5, classifier.num_classes)
-    right5 = sum(rank_of(item.label, record["scores"]) < within for item, record in good)
-    low, high = wilson(right, len(good))
-    names = classifier.classes or tuple(str(index) for index in range(classifier.num_classes))
-    per_class = [
-        {
-            "label": label,
-            "class": names[label],
-            "clips": labels.count(label),
-            "correct": sum(truth == label == guess for truth, guess in zip(labels, predictions, strict=True)),
-        }
-        for label in sorted(set(labels))
-    ]
-    summary: Json = {
-        "kind": "eval",
-        "model": model.reference,
-        "architecture": model.architecture,
-        "classes": list(classifier.classes) or None,
-        "num_classes": classifier.num_classes,
-        "listed": listed,
-        "clips": len(items),
-        "evaluated": len(good),
-        "failed": len(taken) - len(good),
-        "top1": right / len(good) if good else None,
-        "top1_low": low,
-        "top1_high": high,
-        "top5": right5 / len(good) if good else None,
-        "mean_class_accuracy": mean_class_accuracy(labels, predictions),
-        "views": {"temporal": views.temporal, "spatial": views.spatial},
-        "per_class": per_class,
-        "failures": [
-            {"path": item.name, "reason": record["reason"]} for item, record in taken if record["status"] != "ok"
-        ],
-    }
-    if classifier.num_classes <= LARGEST_CONFUSION:
-        summary["confusion"] = confusion(labels, predictions, classifier.num_classes)
-    return summary

@@ -119,8 +119,8 @@ def finetune(request: FinetuneRequest, reporter: Reporter | None = None) -> Fine
     """
     reporter = reporter or SilentReporter()
     device = resolve_device(request.device)
-    clips = read_clips(request.clips, request.root, request.limit)
-    val = read_clips(request.val, request.root) if request.val else None
+    clips = read_clips(request.clips, request.root, request.limit, kinds=("videos",))
+    val = read_clips(request.val, request.root, kinds=("videos",)) if request.val else None
     names = class_names(request.classes, clips, val)
     for part in (clips, val):
         if part is not None:

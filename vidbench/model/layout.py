@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -19,10 +19,11 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from vidbench.model.classifier import Classifier
 
+M = TypeVar("M", bound=nn.Module)
 Triple = tuple[int, int, int]
 
 
-def fast_layout(classifier: Classifier) -> Classifier:
+def fast_layout(classifier: M) -> M:
     """A frozen copy for inference and for gradients with respect to clips; `classifier` stays as it is.
 
     Logits agree with the original's to about 1e-6 of their size. Parameters want no gradient.
@@ -31,7 +32,7 @@ def fast_layout(classifier: Classifier) -> Classifier:
     for module in list(fast.modules()):
         _fold_batch_norms(module)
     _replace(fast)
-    return fast.to(memory_format=torch.channels_last_3d)
+    return channels_last(fast)
 
 
 def training_layout(classifier: Classifier) -> Classifier:
@@ -40,7 +41,17 @@ def training_layout(classifier: Classifier) -> Classifier:
         if isinstance(child, nn.Conv3d) and _is_depthwise(child):
             parent = classifier.get_submodule(name.rpartition(".")[0])
             setattr(parent, name.rpartition(".")[2], DepthwiseConv3d.of(child))
-    return classifier.to(memory_format=torch.channels_last_3d)
+    return channels_last(classifier)
+
+
+def channels_last(module: M) -> M:
+    """The module, in place, with the weights of its convolutions channels-last, those of images as of videos."""
+    for part in module.modules():
+        if isinstance(part, nn.Conv3d):
+            part.to(memory_format=torch.channels_last_3d)
+        elif isinstance(part, nn.Conv2d):
+            part.to(memory_format=torch.channels_last)
+    return module
 
 
 # (convolution, its normalisation) as pytorchvideo names them in stems, residual blocks and heads

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Sequence
 
 
@@ -50,3 +51,28 @@ def confusion(labels: Sequence[int], predictions: Sequence[int], classes: int) -
     for label, prediction in zip(labels, predictions, strict=True):
         counts[label][prediction] += 1
     return counts
+
+
+def confused_pairs(
+    labels: Sequence[int], predictions: Sequence[int], names: Sequence[str], limit: int
+) -> list[dict[str, str | int | float]]:
+    """The largest confusions, for any number of classes: which class is taken for which other one.
+
+    Returns:
+        At most `limit` entries by falling count, then label, then prediction: `true` and `predicted`, the names;
+        `clips`, how many of the true class were given the other one; `of`, how many clips it has; `share`,
+        clips / of.
+    """
+    totals = Counter(labels)
+    wrong = Counter((label, guess) for label, guess in zip(labels, predictions, strict=True) if label != guess)
+    ordered = sorted(wrong.items(), key=lambda entry: (-entry[1], entry[0]))
+    return [
+        {
+            "true": names[label],
+            "predicted": names[guess],
+            "clips": clips,
+            "of": totals[label],
+            "share": clips / totals[label],
+        }
+        for (label, guess), clips in ordered[:limit]
+    ]

@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import math
-import os
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from fractions import Fraction
 from itertools import islice, zip_longest
 from pathlib import Path
@@ -19,17 +15,24 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor
 
-from vidbench.data.dataset import NO_LABEL, ClipItem, read_clips
-from vidbench.data.folders import is_video_name, videos_below
-from vidbench.data.jobs import PART
 from vidbench.data.listing import write_all
-from vidbench.errors import InputError, UsageError, disk_errors
+from vidbench.errors import InputError
 from vidbench.formats.labels import load_labels
 from vidbench.model.classifier import Classifier
 from vidbench.model.device import resolve_device
 from vidbench.model.layout import fast_layout
+from vidbench.model.predict_result import (
+    CSV_FIELDS,
+    ClipPrediction,
+    Guess,
+    PredictResult,
+    VideoPrediction,
+    dump_csv,
+)
+from vidbench.model.predict_sources import Source, find_sources, place_outputs, written_whole
+from vidbench.model.protocol import Views
 from vidbench.model.resolve import LoadedModel, load_model
-from vidbench.model.views import Views
+from vidbench.model.zoo import MODELS
 from vidbench.progress import Reporter, SilentReporter
 from vidbench.video.clip import Frames, VideoError, VideoInfo
 from vidbench.video.overlay import Caption, Face, draw_overlay, load_face
@@ -38,7 +41,7 @@ from vidbench.video.sampling import clip_span, spatial_crop, spatial_places
 from vidbench.video.transforms import crop, scale
 from vidbench.video.windows import Filled, MiscountError, fill_windows, plan_windows
 
-CSV_FIELDS = ("video", "start_s", "end_s", "rank", "class", "label", "probability")
+__all__ = ["CSV_FIELDS", "PredictRequest", "PredictResult", "class_names", "dump_csv", "predict"]
 
 
 class PredictRequest(BaseModel):
@@ -81,114 +84,6 @@ class PredictRequest(BaseModel):
     font: Path | None = None
 
 
-@dataclass(frozen=True)
-class Guess:
-    """A class and how likely the model takes it for.
-
-    Attributes:
-        label: The class number.
-        name: The class name; the number as text where no names are known.
-        probability: In [0, 1].
-    """
-
-    label: int
-    name: str
-    probability: float
-
-
-@dataclass(frozen=True)
-class ClipPrediction:
-    """One clip of a video.
-
-    Attributes:
-        start_s: When its first frame is shown, from the start of the container.
-        end_s: When its last frame ends.
-        start_frame: Its first frame.
-        end_frame: The frame after its last one.
-        top: The likeliest classes, the likeliest first.
-    """
-
-    start_s: float
-    end_s: float
-    start_frame: int
-    end_frame: int
-    top: tuple[Guess, ...]
-
-
-@dataclass(frozen=True)
-class VideoPrediction:
-    """One video.
-
-    Attributes:
-        video: Its path as given, or as the list or folder has it.
-        status: "ok" or "failed".
-        reason: Why it failed; empty where it did not.
-        truth: The class number that the list tells; None where it tells none.
-        truth_name: That class's name; None where it is no class of the model.
-        frames: Frames that were decoded; 0 where it failed.
-        fps: Average frames per second; 0 where it failed.
-        short: Whether it is shorter than a clip, so that its last frame was repeated.
-        top: The likeliest classes by the mean probability of its clips.
-        clips: Its clips by time; empty where it failed.
-        overlay: The video that was written for it.
-    """
-
-    video: str
-    status: str
-    reason: str = ""
-    truth: int | None = None
-    truth_name: str | None = None
-    frames: int = 0
-    fps: float = 0.0
-    short: bool = False
-    top: tuple[Guess, ...] = ()
-    clips: tuple[ClipPrediction, ...] = ()
-    overlay: Path | None = None
-
-
-@dataclass(frozen=True)
-class PredictResult:
-    """What `model predict` found.
-
-    Attributes:
-        model: As typed.
-        architecture: The catalogue name of the network.
-        weights: "pretrained", "random" (the classes mean nothing then), or the file.
-        weights_sha256: Of the file; for random weights "random:<seed>".
-        clip_s: Seconds that a clip covers.
-        hop_s: Seconds from one clip to the next.
-        crops: Crops of each clip.
-        videos: In the order of the sources.
-        failed: How many of them failed.
-        csv: The file that was written.
-    """
-
-    model: str
-    architecture: str
-    weights: str
-    weights_sha256: str
-    clip_s: float
-    hop_s: float
-    crops: int
-    videos: tuple[VideoPrediction, ...]
-    failed: int
-    csv: Path | None = None
-
-
-@dataclass(frozen=True)
-class _Source:
-    """One video to look at: its name for people, where it is, what a list says of it, its name in a folder."""
-
-    name: str
-    path: Path
-    inner: str
-    truth: int | None = None
-    item: ClipItem | None = None
-
-    def file(self) -> Path:
-        return self.path if self.item is None else self.item.file()
-
-
 def predict(request: PredictRequest, reporter: Reporter | None = None) -> PredictResult:
     """Classify whole videos, clip after clip. A video that cannot be decoded is a failed item; the others go on.
 
@@ -204,8 +99,9 @@ def predict(request: PredictRequest, reporter: Reporter | None = None) -> Predic
     """
     reporter = reporter or SilentReporter()
     device = resolve_device(request.device)
-    sources = _sources(request)
-    targets = _targets(request, sources)
+    several = request.model in MODELS and MODELS.get(request.model).task == "multilabel"
+    sources = find_sources(request.sources, request.root, request.overlay, several=several)
+    targets = place_outputs(sources, request.overlay, request.csv, request.sources)
     model = load_model(
         request.model, weights=request.weights, pull=request.pull, seed=request.seed, device=device, reporter=reporter
     )
@@ -267,19 +163,6 @@ def class_names(model: LoadedModel, chosen: str | None = None) -> tuple[str, ...
     return tuple(str(index) for index in range(count))
 
 
-def dump_csv(videos: Sequence[VideoPrediction]) -> str:
-    """The classes of all clips, one per row, under `CSV_FIELDS`; a failed video has no row."""
-    text = io.StringIO()
-    rows = csv.writer(text, lineterminator="\n")
-    rows.writerow(CSV_FIELDS)
-    for video in videos:
-        for clip in video.clips:
-            for rank, guess in enumerate(clip.top, start=1):
-                times = (f"{clip.start_s:.3f}", f"{clip.end_s:.3f}")
-                rows.writerow((video.video, *times, rank, guess.name, guess.label, f"{guess.probability:.6g}"))
-    return text.getvalue()
-
-
 class _Looker:
     """Looks at one video after the other with one model."""
 
@@ -298,7 +181,7 @@ class _Looker:
         self._names = names
         self._short_side, self._crop = Views(1, request.crops).side(self._size)
 
-    def look(self, source: _Source, face: Face | None, target: Path | None) -> VideoPrediction:
+    def look(self, source: Source, face: Face | None, target: Path | None) -> VideoPrediction:
         """Classify one video and draw its overlay."""
         known = None if source.truth is None or source.truth >= len(self._names) else self._names[source.truth]
         try:
@@ -359,7 +242,7 @@ class _Looker:
 
     @torch.inference_mode()
     def _probabilities(self, filled: Sequence[Filled[Tensor]]) -> NDArray[np.float64]:
-        """`(n, K)`: the mean over the crops of softmax."""
+        """`(n, K)`: the mean over the crops, of softmax, or of sigmoid where a clip may have several classes."""
         clips = torch.stack([torch.stack(one.pictures, dim=1) for one in filled])
         height, width = clips.shape[3:]
         places = spatial_places(self._request.crops)
@@ -367,7 +250,7 @@ class _Looker:
         for place in places:
             part = crop(clips, spatial_crop(width, height, self._crop, place)).contiguous()
             logits = self._classifier(part.to(self._device))
-            total += torch.softmax(logits.float(), dim=1).double().cpu()
+            total += self._classifier.probabilities(logits.float()).double().cpu()
         return np.asarray((total / len(places)).numpy())
 
     def _top(self, probabilities: NDArray[np.float64]) -> tuple[Guess, ...]:
@@ -380,79 +263,5 @@ class _Looker:
             Caption(clip.start_frame, clip.end_frame, tuple((guess.name, guess.probability) for guess in clip.top))
             for clip in clips
         ]
-        partial = target.with_name(f".{target.name}.{os.getpid()}{PART}")
-        try:
-            with disk_errors(target):
-                target.parent.mkdir(parents=True, exist_ok=True)
-                draw_overlay(info, partial, captions, face)
-                partial.replace(target)
-        finally:
-            partial.unlink(missing_ok=True)
-
-
-def _sources(request: PredictRequest) -> list[_Source]:
-    found: list[_Source] = []
-    folder = request.overlay if request.overlay is not None and not _is_file_target(request.overlay) else None
-    for text in request.sources:
-        path = Path(text)
-        try:
-            text.encode()
-        except UnicodeEncodeError:
-            raise InputError(f"a name is not UTF-8: {os.fsencode(text)!r}", "Rename that file.") from None
-        if path.is_dir():
-            names, _ = videos_below(path, leave_out=folder)
-            found.extend(_Source(str(path / name), path / name, name) for name in names)
-        elif not path.exists():
-            raise InputError(f"{text}: no such video, folder or list")
-        elif is_video_name(path.name) or not _is_text(path):
-            found.append(_Source(text, path, path.name))
-        else:
-            found.extend(_listed(path, request.root))
-    return found
-
-
-def _listed(path: Path, root: Path | None) -> Iterator[_Source]:
-    for item in read_clips(path, root, labelled=False).items:
-        inside = not item.name.startswith("/") and ".." not in Path(item.name).parts
-        inner = item.name if inside else item.path.name
-        yield _Source(item.name, item.path, inner, None if item.label == NO_LABEL else item.label, item)
-
-
-def _is_text(path: Path) -> bool:
-    """Whether a file of no video's name is a list: text has no zero byte, and no container goes without for long."""
-    with path.open("rb") as file:
-        return b"\0" not in file.read(4096)
-
-
-def _is_file_target(overlay: Path) -> bool:
-    return overlay.suffix.lower() == ".mp4" and not overlay.is_dir()
-
-
-def _targets(request: PredictRequest, sources: Sequence[_Source]) -> list[Path]:
-    """Where each overlay goes; empty where none is asked for."""
-    if request.csv is not None and request.csv.is_dir():
-        raise UsageError(f"--csv {request.csv} is a folder", "Give the name of a file.")
-    overlay = request.overlay
-    if overlay is None:
-        targets = []
-    elif _is_file_target(overlay):
-        if len(sources) != 1:
-            raise UsageError(f"--overlay {overlay} is one file for {len(sources)} videos", "Give a folder's name.")
-        targets = [overlay]
-    else:
-        if overlay.exists() and not overlay.is_dir():
-            raise UsageError(f"--overlay {overlay} is neither an .mp4 file nor a folder")
-        targets = [overlay / Path(source.inner).with_suffix(".mp4") for source in sources]
-    outputs = [*targets, *([request.csv] if request.csv is not None else [])]
-    inputs = {os.path.realpath(source.path) for source in sources} | {
-        os.path.realpath(text) for text in request.sources
-    }
-    taken: set[str] = set()
-    for target in outputs:
-        real = os.path.realpath(target)
-        if real in inputs:
-            raise UsageError(f"{target} would be overwritten: it is an input", "Give another name or folder.")
-        if real in taken:
-            raise UsageError(f"two videos would be written to {target}", "Run the command once for each of them.")
-        taken.add(real)
-    return targets
+        with written_whole(target) as partial:
+            draw_overlay(info, partial, captions, face)

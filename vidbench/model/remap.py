@@ -5,6 +5,8 @@ Four programs name the tensors of the same networks: PySlowFast ("pyslowfast"), 
 here: every other layout has a map to and from them. vidbench's networks have pytorchvideo's names, or torchvision's
 for its MViT.
 
+timm's image networks ("timm") are apart: its names get a front in the frame-wise networks, and nothing else changes.
+
 Names that no rule knows pass unchanged, so that strict loading names them.
 
 Sources: `slowfast/models/{stem,resnet,head,video_model_builder,attention}*.py` and `slowfast/utils/c2_model_loading.py`
@@ -23,11 +25,14 @@ import torch
 from torch import Tensor
 
 from vidbench.errors import InputError
+from vidbench.model.cards.framewise import FRAMEWISE
+from vidbench.model.framewise import COMPUTED, from_timm, to_timm
 
-Dialect = Literal["pyslowfast", "pytorchvideo", "caffe2", "torchvision"]
+Dialect = Literal["pyslowfast", "pytorchvideo", "caffe2", "torchvision", "timm"]
 Family = Literal["x3d", "resnet", "pooled resnet", "slowfast", "mvit"]
 
-DIALECTS: tuple[Dialect, ...] = ("pyslowfast", "pytorchvideo", "caffe2", "torchvision")
+DIALECTS: tuple[Dialect, ...] = ("pyslowfast", "pytorchvideo", "caffe2", "torchvision", "timm")
+FRAMEWISE_NAMES = frozenset(card.name for card in FRAMEWISE)
 
 # of every normalisation in X3D: PySlowFast's BN.EPSILON and pytorchvideo's norm_eps
 X3D_EPSILON = 1e-5
@@ -42,6 +47,7 @@ _FIELDS = {
     "n": r"\d+",
     "p": r"[01]",
     "a": r"[a-z]",
+    "y": r"[A-Za-z_]+",
     "q": r"[qkv]",
     "w": r"[hwt]",
 }
@@ -66,10 +72,19 @@ _FAMILIES: tuple[tuple[str, Family], ...] = (
     ("x3d_", "x3d"),
     ("slowfast_", "slowfast"),
     ("slow_", "resnet"),
+    ("c2d_nopool_", "resnet"),
     ("c2d_", "pooled resnet"),
     ("i3d_", "pooled resnet"),
     ("mvit_", "mvit"),
 )
+
+
+def takes_boxes(architecture: str) -> bool:
+    """Whether a catalogue name stands for a network that classifies boxes, whose trunk has `model.` before its names.
+
+    The hub's are called `..._detection`, those of PySlowFast's AVA configurations `..._ava`.
+    """
+    return architecture.endswith(("_detection", "_ava"))
 
 
 def own_dialect(architecture: str) -> Dialect | None:
@@ -147,6 +162,12 @@ def _pytorchvideo_rules(kind: Family, detection: bool) -> Rules:
                 (f"{ours}.branch2.se.fc1.{{x}}", f"{theirs}.branch2.norm_b.1.block.0.{{x}}"),
                 (f"{ours}.branch2.se.fc2.{{x}}", f"{theirs}.branch2.norm_b.1.block.2.{{x}}"),
             ]
+        # pytorchvideo has the block but no network with it: where it stands, and its names there, are ours
+        theirs = f"{trunk}blocks.{block}.{inner}nonlocal_blocks.{{i}}"
+        found += [
+            (f"s{stage}.pathway{path}_nonlocal{{i}}.conv_{{x}}.{{y}}", f"{theirs}.conv_{{x}}.{{y}}"),
+            (f"s{stage}.pathway{path}_nonlocal{{i}}.bn.{{x}}", f"{theirs}.norm.{{x}}"),
+        ]
     if multi:
         fusion = trunk + "blocks.{at}.multipathway_fusion."
         for stage in (1, *_STAGES[:-1]):
@@ -318,9 +339,14 @@ def to_vidbench(state: Mapping[str, Tensor], architecture: str) -> dict[str, Ten
 
 def map_state(state: Mapping[str, Tensor], architecture: str) -> Mapped:
     """As `to_vidbench`, with a record of what was done."""
+    if architecture in FRAMEWISE_NAMES:
+        # before the names are looked at: those of timm's ViT and Swin look like PySlowFast's
+        tensors = from_timm(state)
+        computed = tuple(name for name in state if name.endswith(COMPUTED))
+        return Mapped(tensors, "timm", len(tensors), computed)
     kind, own = family(architecture), own_dialect(architecture)
     source = dialect_of(state)
-    detection = architecture.endswith("_detection")
+    detection = takes_boxes(architecture)
     if kind is None or own is None or source is None:
         return Mapped(dict(state), None, len(state))
     ignored: list[str] = []
@@ -352,12 +378,14 @@ def from_vidbench(state: Mapping[str, Tensor], architecture: str, dialect: Diale
     Raises:
         InputError: That program has no such network, or a tensor has no name there.
     """
+    if architecture in FRAMEWISE_NAMES and dialect == "timm":
+        return to_timm(state)
     kind, own = family(architecture), own_dialect(architecture)
     if own == dialect:
         return dict(state)
     if kind is None or own is None or (dialect != "pyslowfast" and not rules(kind, dialect)):
         raise InputError(f"no map from {architecture} to the names of {dialect} is known")
-    detection = architecture.endswith("_detection")
+    detection = takes_boxes(architecture)
     hub = _to_hub(state, kind, own, detection, [])
     if kind == "x3d":
         hub = _with_identity_norm(hub)

@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import torch
 
 from vidbench.errors import InputError, UnknownNameError
+from vidbench.formats.labels import load_labels
+from vidbench.model.card import Preprocess
 from vidbench.model.checkpoint import MODEL_FILE, load_strict, read_model, read_state
 from vidbench.model.classifier import Classifier
 from vidbench.model.remap import map_state
-from vidbench.model.weights import require
+from vidbench.model.weights import require, tags
 from vidbench.model.zoo import MODELS, ModelCard
 from vidbench.progress import Reporter, SilentReporter
 from vidbench.runs import file_sha256
+
+_FINDS = {"detect": "actions of persons in boxes", "persons": "persons in images"}
 
 
 @dataclass(frozen=True)
@@ -25,7 +30,7 @@ class LoadedModel:
         classifier: On the device that was asked for.
         reference: What the user typed.
         architecture: The catalogue name of the network.
-        weights: "pretrained", "random", or the file.
+        weights: "pretrained", "random", the tag of other published weights, or the file.
         weights_sha256: Of the file; for random weights "random:<seed>".
         card: The catalogue's facts.
     """
@@ -36,6 +41,14 @@ class LoadedModel:
     weights: str
     weights_sha256: str
     card: ModelCard
+
+    @cached_property
+    def names(self) -> tuple[str, ...]:
+        """The names of its outputs: its own, or those of its published head; empty where none are known."""
+        own, card = self.classifier.classes, self.card
+        if own or not card.labels or self.classifier.num_classes != card.num_classes:
+            return own
+        return load_labels(card.labels).names
 
 
 def load_model(
@@ -52,7 +65,8 @@ def load_model(
     Args:
         reference: A catalogue name, a run folder of `model finetune`, or its `model.json` or
             `model.safetensors`.
-        weights: For a catalogue name: "pretrained", "random", or a file in the published layout.
+        weights: For a catalogue name: "pretrained", the tag of another of its published files, "random", or a
+            file in a layout that `vidbench.model.remap` knows.
         pull: Download pretrained weights that are missing.
         seed: Of random weights.
         device: Where the network goes; the CPU by default.
@@ -61,7 +75,7 @@ def load_model(
     Raises:
         UnknownNameError: Neither a catalogue name nor something that exists.
         MissingError: The pretrained weights are not here.
-        InputError: The file does not fit the network.
+        InputError: The file does not fit the network, or the model is no classifier of clips.
     """
     if reference in MODELS:
         loaded = _from_catalogue(reference, weights, pull, seed, reporter or SilentReporter())
@@ -75,20 +89,31 @@ def build(card: ModelCard, num_classes: int, classes: tuple[str, ...], seed: int
     """A classifier with fresh weights drawn from `seed`."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        return Classifier(card.build(num_classes), card.preprocess, num_classes, classes)
+        return _classifier(card, card.preprocess, num_classes, classes)
+
+
+def _classifier(card: ModelCard, preprocess: Preprocess, num_classes: int, classes: tuple[str, ...]) -> Classifier:
+    if card.task not in ("classify", "multilabel"):
+        raise InputError(
+            f"{card.name} is no classifier of clips: it finds {_FINDS[card.task]}",
+            "`vidbench model predict` uses it; `vidbench model list` shows what each model does.",
+        )
+    return Classifier(card.build(num_classes), preprocess, num_classes, classes, card.task == "multilabel")
 
 
 def _from_catalogue(name: str, weights: str, pull: bool, seed: int, reporter: Reporter) -> LoadedModel:
     card = MODELS.get(name)
-    if weights == "pretrained":
+    path = Path(weights)
+    tagged = weights in tags(card) and not path.exists()
+    if weights == "pretrained" or tagged:
         # before the network is built: building it takes seconds, and the file may be missing
-        require(card, pull=pull, reporter=reporter)
+        path = require(card, pull=pull, reporter=reporter, tag=weights if tagged else "")
     classifier = build(card, card.num_classes, (), seed)
     if weights == "random":
         return LoadedModel(classifier, name, name, weights, f"random:{seed}", card)
-    path = require(card, pull=pull, reporter=reporter) if weights == "pretrained" else Path(weights)
     if not path.is_file():
-        raise InputError(f"{path}: no such weights file", "--weights takes pretrained, random or a file.")
+        taken = ", ".join(("pretrained", *tags(card), "random"))
+        raise InputError(f"{path}: no such weights file", f"--weights takes {taken} or a file.")
     load_strict(classifier.net, map_state(read_state(path).tensors, name).tensors, source=str(path))
     return LoadedModel(classifier, name, name, weights, file_sha256(path), card)
 
@@ -110,6 +135,6 @@ def _from_path(reference: str, weights: str) -> LoadedModel:
         raise InputError(f"--weights goes with a catalogue name; {reference} has its own weights")
     info, tensors_path = read_model(path)
     card = MODELS.get(info.architecture)
-    classifier = Classifier(card.build(len(info.classes)), info.preprocess, len(info.classes), info.classes)
+    classifier = _classifier(card, info.preprocess, len(info.classes), info.classes)
     load_strict(classifier.net, read_state(tensors_path).tensors, source=str(tensors_path))
     return LoadedModel(classifier, reference, info.architecture, str(tensors_path), file_sha256(tensors_path), card)

@@ -4,42 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 
 import torch
 from torch import Tensor
 
-from vidbench.errors import UsageError
-from vidbench.model.zoo import Preprocess
-from vidbench.video.clip import VideoInfo
-from vidbench.video.decoder import Decoder
-from vidbench.video.sampling import Box, spatial_crop, spatial_places, temporal_views
-from vidbench.video.transforms import clip_of, crop, scale
-
-
-@dataclass(frozen=True)
-class Views:
-    """Temporal x spatial views of the test protocol, as "10x3"."""
-
-    temporal: int
-    spatial: int
-
-    @classmethod
-    def parse(cls, text: str) -> Views:
-        """Read "KxC", K >= 1 temporal and C of 1 or 3 spatial views."""
-        temporal, times, spatial = text.partition("x")
-        if not times or not temporal.isdecimal() or spatial not in ("1", "3") or not 1 <= int(temporal) <= 100:
-            raise UsageError(f"--views {text!r} is not KxC", "Say 10x3, 10x1, 1x1: K clips over time, 1 or 3 crops.")
-        return cls(int(temporal), int(spatial))
-
-    def __str__(self) -> str:
-        return f"{self.temporal}x{self.spatial}"
-
-    def side(self, preprocess: Preprocess) -> tuple[int, int]:
-        """Short side and crop in pixels: PySlowFast scales to the test crop when it takes three crops."""
-        if self.spatial == 1:
-            return preprocess.short_side, preprocess.crop
-        return preprocess.wide, preprocess.wide
+from vidbench.model.card import Preprocess
+from vidbench.model.protocol import Protocol
+from vidbench.video.clip import Frames, VideoInfo
+from vidbench.video.sampling import Box, spatial_crop
 
 
 @dataclass(frozen=True)
@@ -48,7 +20,7 @@ class VideoViews:
 
     Attributes:
         info: The video.
-        images: `(n, 3, H, W)` float32 in [0, 1]: the frames that any view needs, scaled.
+        images: `(n, H, W, 3)` in [0, 255], uint8 or float32: the frames that any view needs, scaled.
         places: For each temporal view, where its frames are in `images`.
         boxes: For each spatial view, its crop.
     """
@@ -61,34 +33,35 @@ class VideoViews:
     def __len__(self) -> int:
         return len(self.places) * len(self.boxes)
 
-    def clip(self, view: int) -> Tensor:
-        """`(3, T, S, S)` of view `k * spatial + s`, PySlowFast's order."""
+    def raw(self, view: int) -> Tensor:
+        """`(T, S, S, 3)` in [0, 255] of view `k * spatial + s`, PySlowFast's order."""
         place, box = divmod(view, len(self.boxes))
-        return clip_of(crop(self.images, self.boxes[box]), list(self.places[place]))
+        left, top, right, bottom = self.boxes[box]
+        return self.images[list(self.places[place]), top:bottom, left:right]
+
+    def clip(self, view: int) -> Tensor:
+        """The same as `(3, T, S, S)` float32 in [0, 1]."""
+        return as_clips(self.raw(view)[None])[0]
 
     def batches(self, size: int) -> Iterator[Tensor]:
-        """All views in order, `(<= size, 3, T, S, S)` at a time."""
+        """All views in order, `(<= size, 3, T, S, S)` float32 in [0, 1] at a time."""
         for start in range(0, len(self), size):
-            yield torch.stack([self.clip(view) for view in range(start, min(start + size, len(self)))])
+            yield as_clips(torch.stack([self.raw(view) for view in range(start, min(start + size, len(self)))]))
 
 
-def read_views(path: Path, preprocess: Preprocess, views: Views, decode: Decoder) -> VideoViews:
-    """Decode one video once and prepare all its views.
+def as_clips(raw: Tensor) -> Tensor:
+    """`(N, T, S, S, 3)` in [0, 255] as `(N, 3, T, S, S)` float32 in [0, 1], its memory channels-last."""
+    return raw.float().div_(255.0).permute(0, 4, 1, 2, 3)
 
-    Raises:
-        VideoError: The video cannot be decoded.
-    """
 
-    def indices(info: VideoInfo) -> tuple[tuple[int, ...], ...]:
-        return temporal_views(
-            info.frames, info.fps, preprocess.frames, preprocess.stride, views.temporal, preprocess.target_fps
-        )
-
-    frames = decode(path, lambda info: {index for view in indices(info) for index in view})
+def video_views(frames: Frames, preprocess: Preprocess, protocol: Protocol) -> VideoViews:
+    """The views of a video whose frames `vidbench.model.reading` has read for the same preprocessing and protocol."""
+    info = frames.info
     at = {index: place for place, index in enumerate(frames.indices)}
-    places = tuple(tuple(at[index] for index in view) for view in indices(frames.info))
-    short_side, size = views.side(preprocess)
-    images = scale(frames, short_side)
-    height, width = images.shape[2:]
-    boxes = tuple(spatial_crop(width, height, size, place) for place in spatial_places(views.spatial))
-    return VideoViews(frames.info, images, places, boxes)
+    indices = protocol.frames(preprocess, info.frames, info.fps)
+    places = tuple(tuple(at[index] for index in view) for view in indices)
+    images = torch.from_numpy(frames.data)
+    height, width = images.shape[1:3]
+    _, size = protocol.views.side(preprocess)
+    boxes = tuple(spatial_crop(width, height, size, place, protocol.rule.spatial) for place in protocol.places())
+    return VideoViews(info, images, places, boxes)

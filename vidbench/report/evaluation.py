@@ -1,10 +1,11 @@
-"""The section on evaluation runs: accuracies, classes, confusions, failed clips."""
+"""The section on evaluation runs: accuracies, classes, confusions, worst misses, failed clips."""
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Sequence
 
-from vidbench.report.folders import EvalSummary, Failure, PerClass, Run
+from vidbench.report.folders import Confused, EvalSummary, Failure, Image, PerClass, Run, read_images
 from vidbench.report.markup import MISSING, Html, count, interval, join, percent, plural, scroll_box, table, tag
 from vidbench.report.plots import bar, confusion_matrix, scale
 
@@ -13,6 +14,9 @@ _BARS = 30
 _WORST = 20
 _FAILURES = 200
 _PAIRS = 8
+_PAIRS_ALONE = 20
+_WIDE = 560
+Strips = tuple[Run, tuple[Image, ...], tuple[str, ...]]
 
 
 def eval_labels(runs: Sequence[Run]) -> list[tuple[str, Run, EvalSummary]]:
@@ -52,25 +56,27 @@ def failures(found: Sequence[Failure], failed: int) -> Html | None:
     return join([tag("h3", title), tag("details", tag("summary", "Show the list"), body)])
 
 
-def evaluation_section(runs: Sequence[Run]) -> Html:
-    """Every evaluation: a row of figures, then its classes, confusions and failed clips."""
+def evaluation_section(runs: Sequence[Run], images: Sequence[Strips] | None = None) -> Html:
+    """Every evaluation: a row of figures, then its classes, confusions, worst misses and failed clips.
+
+    Args:
+        runs: All runs of the page.
+        images: Their film strips and remarks, where they are read already.
+    """
     found = eval_labels(runs)
+    if images is None:
+        images = [(run, *read_images(run)) for _, run, _ in found]
+    pictures = {run.folder: (strips, remarks) for run, strips, remarks in images}
     parts: list[Html | None] = [state_notice(run) for run in runs if run.kind == "eval" and run.summary is None]
     if found:
-        columns = (
-            "Model", "Run", "Clips", "Evaluated", "Failed", "Views", "Top-1", "95% interval", "Top-5",
-            "Mean class accuracy",
-        )  # fmt: skip
-        rows = [_row(run, summary) for _, run, summary in found]
-        parts.append(
-            table(columns, rows, numeric=(2, 3, 4, 5, 6, 7, 8, 9), caption="Accuracy on the clips as they are")
-        )
+        parts += [_figures([one for one in found if _several(one[2]) is several], several) for several in (False, True)]
         parts.append(different_lists([run for _, run, _ in found]))
-    for label, _, summary in found:
+    for label, run, summary in found:
         suffix = f": {label}" if len(found) > 1 else ""
         parts += [
             _classes(summary, suffix),
             _confusions(summary, suffix),
+            _misses(summary, suffix, *pictures.get(run.folder, ((), ()))),
             failures(summary.failures, summary.failed),
         ]
     return join(parts)
@@ -91,63 +97,80 @@ def coverage(clips: int, listed: int | None) -> str:
     return count(clips) if listed in (None, clips) else f"{count(clips)} of {count(listed)} listed"
 
 
-def _row(run: Run, summary: EvalSummary) -> tuple[str, ...]:
-    views = summary.views
-    return (
-        summary.full,
-        run.name,
-        coverage(summary.clips, summary.listed),
-        count(summary.evaluated),
-        count(summary.failed),
-        f"{views.temporal} \u00d7 {views.spatial}" if views else MISSING,
-        percent(summary.top1),
-        interval(summary.top1_low, summary.top1_high) or MISSING,
-        percent(summary.top5),
-        percent(summary.mean_class_accuracy),
-    )
+def _several(summary: EvalSummary) -> bool:
+    """Whether a clip may have several labels, so that it is ranked and not answered."""
+    return summary.mean_ap is not None or any(one.average_precision is not None for one in summary.per_class)
+
+
+def _figures(found: Sequence[tuple[str, Run, EvalSummary]], several: bool) -> Html | None:
+    if not found:
+        return None
+    rows: list[tuple[str, ...]] = []
+    for _, run, summary in found:
+        views = summary.views
+        start = (
+            summary.full,
+            run.name,
+            coverage(summary.clips, summary.listed),
+            count(summary.evaluated),
+            count(summary.failed),
+            f"{views.temporal} \u00d7 {views.spatial}" if views else MISSING,
+        )
+        if several:
+            spread = interval(summary.mean_ap_low, summary.mean_ap_high)
+            rows.append((*start, percent(summary.mean_ap), spread or MISSING))
+        else:
+            spread = interval(summary.top1_low, summary.top1_high)
+            rest = (percent(summary.top5), percent(summary.mean_class_accuracy))
+            rows.append((*start, percent(summary.top1), spread or MISSING, *rest))
+    columns: tuple[str, ...] = ("Model", "Run", "Clips", "Evaluated", "Failed", "Views")
+    if several:
+        columns += ("Mean average precision", "95% interval")
+        caption = "Average precision on the clips as they are, each of which may have several labels"
+    else:
+        columns += ("Top-1", "95% interval", "Top-5", "Mean class accuracy")
+        caption = "Accuracy on the clips as they are"
+    return table(columns, rows, numeric=range(2, len(columns)), caption=caption)
 
 
 def _classes(summary: EvalSummary, suffix: str) -> Html | None:
-    filled = [one for one in summary.per_class if one.clips]
+    filled = [(share, one) for one in summary.per_class if one.clips and (share := one.share) is not None]
     if not filled:
         return None
-    filled.sort(key=lambda one: (one.correct / one.clips, one.label))
-    many = len(filled) > _BARS
+    filled.sort(key=lambda entry: (entry[0], entry[1].label))
+    figure = "Average precision" if _several(summary) else "Accuracy"
     empty = summary.num_classes - len(filled)
     without = (
         f" {plural(empty, 'class')} of {count(summary.num_classes)} {'has' if empty == 1 else 'have'} no clip here."
     )
-    order = "Lowest first." + (without if empty > 0 else "")
-    parts = [tag("h3", f"Accuracy per class{suffix}")]
-    if not many:
-        parts.append(_bars(filled, order))
+    without = without if empty > 0 else ""
+    parts = [tag("h3", f"{figure} per class{suffix}")]
+    if len(filled) <= _BARS:
+        parts.append(_bars(filled, f"Lowest first.{without}", figure))
         return join(parts)
-    parts.append(_bars(filled[:_WORST], f"The {_WORST} classes of lowest accuracy.{without if empty > 0 else ''}"))
-    rest = _bars(filled[_WORST:], "The other classes")
+    parts.append(_bars(filled[:_WORST], f"The {_WORST} classes of lowest {figure.lower()}.{without}", figure))
+    rest = _bars(filled[_WORST:], "The other classes", figure)
     parts.append(tag("details", tag("summary", f"Show the other {plural(len(filled) - _WORST, 'class')}"), rest))
     return join(parts)
 
 
-def _bars(classes: Sequence[PerClass], caption: str) -> Html:
+def _bars(classes: Sequence[tuple[float, PerClass]], caption: str, figure: str) -> Html:
     rows = []
-    for one in classes:
-        share = min(one.correct / one.clips, 1.0)
-        right = f"{count(one.correct)} / {count(one.clips)}"
-        rows.append((one.name, bar(share, f"{one.name}: {right} right"), right, percent(share)))
-    columns = ("Class", "", "Right", "Accuracy")
+    for share, one in classes:
+        if one.correct is None:
+            clips, said = count(one.clips), f"{one.name}: {percent(share)}"
+        else:
+            clips = f"{count(one.correct)} / {count(one.clips)}"
+            said = f"{one.name}: {clips} right"
+        rows.append((one.name, bar(share, said), clips, percent(share)))
+    columns = ("Class", "", "Clips" if figure != "Accuracy" else "Right", figure)
     return tag("div", table(columns, rows, numeric=(2, 3), caption=caption), class_="bars")
 
 
 def _confusions(summary: EvalSummary, suffix: str) -> Html | None:
     counts = summary.confusion
-    if counts is None or not counts:
-        if summary.num_classes > MATRIX_CLASSES:
-            size = count(summary.num_classes)
-            text = f"No confusion matrix: it is drawn for up to {MATRIX_CLASSES} classes, and there are {size}."
-            return tag("p", text, class_="note")
-        return None
-    if len(counts) > MATRIX_CLASSES:
-        return None
+    if not counts or len(counts) > MATRIX_CLASSES:
+        return _pairs_alone(summary, suffix)
     names = [summary.class_name(label) for label in range(summary.num_classes)]
     caption = tag(
         "figcaption",
@@ -156,22 +179,74 @@ def _confusions(summary: EvalSummary, suffix: str) -> Html | None:
         ". Point at a field for its figures.",
     )
     box = scroll_box(confusion_matrix(names, counts), "Confusion matrix")
-    return join([tag("h3", f"Confusions{suffix}"), tag("figure", box, caption), _pairs(names, counts)])
+    pairs = _pairs(_largest(names, counts), _PAIRS)
+    return join([tag("h3", f"Confusions{suffix}"), tag("figure", box, caption), pairs])
 
 
-def _pairs(names: Sequence[str], counts: Sequence[Sequence[int]]) -> Html | None:
+def _pairs_alone(summary: EvalSummary, suffix: str) -> Html | None:
+    """The largest confusions where there is no matrix, of a large class table."""
+    many = summary.num_classes > MATRIX_CLASSES
+    size = count(summary.num_classes)
+    note = tag(
+        "p",
+        f"No confusion matrix: it is drawn for up to {MATRIX_CLASSES} classes, and there are {size}.",
+        class_="note",
+    )
+    if summary.confused is None:
+        return note if many else None
+    if not summary.evaluated:
+        return None
+    pairs = _pairs(summary.confused, _PAIRS_ALONE)
+    return join([tag("h3", f"Confusions{suffix}"), note if many else None, pairs])
+
+
+def _largest(names: Sequence[str], counts: Sequence[Sequence[int]]) -> list[Confused]:
     wrong = [
         (amount, row, column)
         for row, line in enumerate(counts)
         for column, amount in enumerate(line)
         if amount and row != column
     ]
-    if not wrong:
-        return tag("p", "No class is taken for another one.", class_="note")
     wrong.sort(key=lambda one: (-one[0], one[1], one[2]))
+    return [
+        Confused(true=names[row], predicted=names[column], clips=amount, of=sum(counts[row]))
+        for amount, row, column in wrong
+    ]
+
+
+def _pairs(found: Sequence[Confused], most: int) -> Html:
+    if not found:
+        return tag("p", "No class is taken for another one.", class_="note")
     rows = [
-        (names[row], names[column], count(amount), count(sum(counts[row])), percent(amount / sum(counts[row])))
-        for amount, row, column in wrong[:_PAIRS]
+        (one.true, one.predicted, count(one.clips), count(one.of), percent(one.clips / one.of)) for one in found[:most]
     ]
     columns = ("True class", "Predicted class", "Clips", "of", "Share")
     return tag("div", table(columns, rows, numeric=(2, 3, 4), caption="Largest confusions"), class_="paths")
+
+
+def _misses(summary: EvalSummary, suffix: str, strips: Sequence[Image], remarks: Sequence[str]) -> Html | None:
+    if not strips and not remarks:
+        return None
+    note = (
+        "Wrong answers by falling margin: the score of the class given less that of the true one, both over"
+        " all views. A strip shows frames of one view, the middle one; time runs to the right."
+    )
+    if any(image.heat for image in strips):
+        note += (
+            " The lower row is Grad-CAM for the class given: colour marks what speaks for it, from dark, weak, to"
+            " bright, the strongest of the clip."
+        )
+    left_out = tag("ul", *(tag("li", remark) for remark in remarks), class_="note") if remarks else None
+    figures = [film(image) for image in strips]
+    return join(
+        [tag("h3", f"Worst misses{suffix}"), tag("p", note, class_="note") if strips else None, *figures, left_out]
+    )
+
+
+def film(image: Image) -> Html:
+    """A film strip with its caption, its bytes in the page."""
+    source = "data:image/png;base64," + base64.b64encode(image.data).decode("ascii")
+    picture = tag("img", src=source, alt=image.caption, width=image.width, height=image.height)
+    # a wide strip scrolls on a narrow page; it would be too small to see there
+    box = scroll_box(tag("div", picture, class_="strip wide" if image.width > _WIDE else "strip"), "Film strip")
+    return tag("figure", box, tag("figcaption", image.caption))

@@ -13,7 +13,7 @@ from vidbench.errors import InputError
 from vidbench.runs import MANIFEST, RECORDS, SCHEMA_VERSION, SUMMARY
 
 EPOCHS = "epochs.jsonl"
-MAX_IMAGES = 6
+MAX_IMAGES = {"attack": 6, "eval": 12}
 MAX_IMAGE_BYTES = 1_500_000
 _PNG = b"\x89PNG\r\n\x1a\n"
 _REMEDY = "Give folders that `vidbench model eval`, `model finetune` or `attack run` wrote."
@@ -75,12 +75,20 @@ class Failure(_Stored):
 
 
 class PerClass(_Stored):
-    """How many clips of a class were answered right."""
+    """How many clips of a class were answered right; of several labels, the class's average precision."""
 
     label: int
     name: str = Field(alias="class")
     clips: Count
-    correct: Count
+    correct: Count | None = None
+    average_precision: Fraction | None = None
+
+    @property
+    def share(self) -> float | None:
+        """The figure of the class, in [0, 1]."""
+        if self.correct is None or not self.clips:
+            return self.average_precision
+        return min(self.correct / self.clips, 1.0)
 
 
 class Views(_Stored):
@@ -88,6 +96,29 @@ class Views(_Stored):
 
     temporal: Count
     spatial: Count
+
+
+class Confused(_Stored):
+    """How many clips of one class were taken for another."""
+
+    true: str
+    predicted: str
+    clips: Count
+    of: Count
+
+    @model_validator(mode="after")
+    def _fits(self) -> Confused:
+        if not 0 < self.clips <= self.of:
+            raise ValueError(f"{self.clips} confused clips of {self.of}")
+        return self
+
+
+class Example(_Stored):
+    """A film strip: its file, relative to the run folder, what it shows, and whether a row of it is heat."""
+
+    file: str
+    caption: str = ""
+    heat: bool = False
 
 
 class EvalSummary(_OfModel):
@@ -105,10 +136,15 @@ class EvalSummary(_OfModel):
     top1_high: Fraction | None = None
     top5: Fraction | None = None
     mean_class_accuracy: Fraction | None = None
+    mean_ap: Fraction | None = None
+    mean_ap_low: Fraction | None = None
+    mean_ap_high: Fraction | None = None
     views: Views | None = None
     per_class: tuple[PerClass, ...] = ()
     confusion: tuple[tuple[Count, ...], ...] | None = None
+    confused: tuple[Confused, ...] | None = None
     failures: tuple[Failure, ...] = ()
+    examples: tuple[Example, ...] = ()
 
     @model_validator(mode="after")
     def _shapes(self) -> EvalSummary:
@@ -156,13 +192,6 @@ class CurvePoint(_Stored):
     target_rate: Fraction | None = None
     mean_linf: float | None = None
     mean_l2: float | None = None
-
-
-class Example(_Stored):
-    """A film strip: its file, relative to the run folder, and what it shows."""
-
-    file: str
-    caption: str = ""
 
 
 class AttackSummary(_OfModel):
@@ -237,12 +266,13 @@ class Run:
 
 @dataclass(frozen=True)
 class Image:
-    """A film strip's bytes and its size in pixels."""
+    """A film strip's bytes, its size in pixels, what it shows, and whether a row of it is heat."""
 
     data: bytes
     width: int
     height: int
     caption: str
+    heat: bool = False
 
 
 def read_runs(folders: tuple[Path, ...]) -> tuple[Run, ...]:
@@ -345,24 +375,25 @@ def _parse(model: type[M], text: bytes, source: str) -> M:
 
 
 def read_images(run: Run) -> tuple[tuple[Image, ...], tuple[str, ...]]:
-    """The film strips of an attack run, and a remark for each that is left out.
+    """The film strips of an attack or of the worst misses of an evaluation, and a remark for each that is left out.
 
-    At most `MAX_IMAGES` PNG files of at most `MAX_IMAGE_BYTES`, and only from inside the run
+    At most `MAX_IMAGES` of the run's kind, PNG files of at most `MAX_IMAGE_BYTES`, and only from inside the run
     folder: the names come from a file that anyone may have written.
     """
-    if not isinstance(run.summary, AttackSummary):
+    if not isinstance(run.summary, AttackSummary | EvalSummary):
         return (), ()
+    most = MAX_IMAGES[run.summary.kind]
     images: list[Image] = []
     remarks: list[str] = []
-    for example in run.summary.examples[:MAX_IMAGES]:
+    for example in run.summary.examples[:most]:
         found = _image(run.folder, example)
         if isinstance(found, Image):
             images.append(found)
         else:
             remarks.append(f"{example.file}: {found}")
-    more = len(run.summary.examples) - MAX_IMAGES
+    more = len(run.summary.examples) - most
     if more > 0:
-        remarks.append(f"{more} more in the run folder; a report shows at most {MAX_IMAGES} of a run")
+        remarks.append(f"{more} more in the run folder; a report shows at most {most} of a run")
     return tuple(images), tuple(remarks)
 
 
@@ -382,6 +413,5 @@ def _image(folder: Path, example: Example) -> Image | str:
         return f"not shown: {error.strerror if isinstance(error, OSError) else error}"
     if not data.startswith(_PNG) or data[12:16] != b"IHDR" or len(data) < 24:
         return "not shown: not a PNG file"
-    return Image(
-        data, int.from_bytes(data[16:20], "big"), int.from_bytes(data[20:24], "big"), example.caption or example.file
-    )
+    width, height = (int.from_bytes(data[start : start + 4], "big") for start in (16, 20))
+    return Image(data, width, height, example.caption or example.file, example.heat)

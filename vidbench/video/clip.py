@@ -5,10 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    import numpy as np
     from numpy.typing import NDArray
 
 
@@ -65,12 +64,13 @@ class Frames:
     Attributes:
         info: The video, with the number of frames that decoding found.
         indices: Which frames, ascending, each once.
-        data: `(len(indices), H, W, 3)` uint8 RGB in [0, 255].
+        data: `(len(indices), H, W, 3)` RGB in [0, 255]: uint8, or float32 where frames were scaled without
+            rounding.
     """
 
     info: VideoInfo
     indices: tuple[int, ...]
-    data: NDArray[np.uint8]
+    data: NDArray[Any]
 
     def __post_init__(self) -> None:
         if self.data.ndim != 4 or self.data.shape[3] != 3 or len(self.data) != len(self.indices):

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from vidbench.catalogue import Catalogue, Entry
 from vidbench.video.clip import Frames, VideoInfo
+
+if TYPE_CHECKING:
+    from vidbench.video.fit import Fit
 
 Wanted = Callable[[VideoInfo], Iterable[int]]
 
@@ -15,13 +18,14 @@ Wanted = Callable[[VideoInfo], Iterable[int]]
 class Decoder(Protocol):
     """Reads chosen frames of a video."""
 
-    def __call__(self, path: Path, wanted: Wanted) -> Frames:
+    def __call__(self, path: Path, wanted: Wanted, fit: Fit | None = None) -> Frames:
         """Decode `path` once and keep the frames that `wanted` names.
 
         Args:
             path: The file.
             wanted: Gives frame indices in [0, info.frames) for a video's facts; called again when
                 decoding finds another number of frames than the container tells.
+            fit: The size that the frames get; None keeps theirs.
 
         Raises:
             VideoError: The file cannot be decoded; the message is the reason.

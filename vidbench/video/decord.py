@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from vidbench.errors import MissingError
 from vidbench.video.clip import Frames, VideoError
 from vidbench.video.decoder import Decoder, Wanted
+from vidbench.video.fit import Fit
 from vidbench.video.gather import gather
 from vidbench.video.pyav import probe
 
@@ -28,8 +29,8 @@ def load() -> Decoder:
     return decode
 
 
-def decode(path: Path, wanted: Wanted) -> Frames:
-    """Decode a video and keep the frames that `wanted` names; see `Decoder`.
+def decode(path: Path, wanted: Wanted, fit: Fit | None = None) -> Frames:
+    """Decode a video and keep the frames that `wanted` names, in the size of `fit`; see `Decoder`.
 
     Codec, size and frame rate are the container's as PyAV reads it, so that every decoder samples by the same
     facts; frames are counted as decord returns them.
@@ -38,7 +39,7 @@ def decode(path: Path, wanted: Wanted) -> Frames:
     if _is_turned(path):
         # it turns frames for display, and then gives (64, 48, 4) for some sizes: rows with their padding
         raise VideoError("a display rotation, which decord reads wrongly for some frame sizes")
-    return gather(info, wanted, lambda: _play(path))
+    return gather(info, wanted, lambda: _play(path), fit)
 
 
 def _library() -> Any:

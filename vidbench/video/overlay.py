@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -16,7 +16,8 @@ from PIL import Image, ImageDraw, ImageFont
 
 from vidbench.errors import InputError
 from vidbench.video.clip import VideoError, VideoInfo
-from vidbench.video.windows import timed_frames
+from vidbench.video.stream import picture_stream
+from vidbench.video.windows import timed_frames, upright
 
 SMALLEST_TEXT = 9
 """Pixels: what can just be read."""
@@ -107,18 +108,53 @@ def load_face(file: Path | None = None) -> Face:
 
 
 def draw_overlay(info: VideoInfo, target: Path, captions: Sequence[Caption], face: Face) -> int:
-    """Write a video anew as H.264 in mp4 with captions at its lower edge, and give the number of its frames.
+    """Write a video anew with captions at its lower edge, and give the number of its frames; see `draw_video`.
+
+    A frame that several captions cover shows the one whose middle is nearest, and a frame that none covers shows
+    none.
+
+    Args:
+        info: The source.
+        target: The file to write.
+        captions: By rising start.
+        face: The typeface.
+
+    Raises:
+        VideoError: The source cannot be decoded to its end, or its frames change their size.
+    """
+    return draw_video(info, target, _Captioner(captions, face))
+
+
+@dataclass(frozen=True)
+class Shown:
+    """A frame that may be drawn on.
+
+    Attributes:
+        number: From 0.
+        time_s: When it is shown, in seconds from the start of the container.
+        picture: `(H, W, 3)` RGB, upright, with even sides; to be changed in place.
+        width: Pixels of the picture that are the video's own; one more column may have been added.
+        height: Likewise.
+    """
+
+    number: int
+    time_s: float
+    picture: NDArray[np.uint8]
+    width: int
+    height: int
+
+
+def draw_video(info: VideoInfo, target: Path, paint: Callable[[Shown], None]) -> int:
+    """Write a video anew as H.264 in mp4 with something painted on each frame, and give the number of its frames.
 
     Every frame keeps its time, counted from the first one, so a variable rate stays variable. A rotation that the
     container asks for is applied. An odd width or height is made even by repeating the last column or row, as
-    H.264 in 4:2:0 cannot do without. There is no sound. A frame that several captions cover shows the one whose
-    middle is nearest, and a frame that none covers shows none.
+    H.264 in 4:2:0 cannot do without. There is no sound. One frame is in memory at a time.
 
     Args:
         info: The source.
         target: The file to write, under whatever name; the caller gives it its final one.
-        captions: By rising start.
-        face: The typeface.
+        paint: Called with every frame, in order.
 
     Raises:
         VideoError: The source cannot be decoded to its end, or its frames change their size.
@@ -128,24 +164,20 @@ def draw_overlay(info: VideoInfo, target: Path, captions: Sequence[Caption], fac
         # more threads would make the bytes depend on the machine
         stream.thread_count = 1
         converter = VideoReformatter()
-        panels: dict[int, _Panel] = {}
         first_pts = previous = None
         count = 0
-        for frame, number in _captioned(info, captions):
-            picture = _upright(frame)
+        for frame, start_s, _ in timed_frames(info):
+            picture, own_width, own_height = _even(upright(frame))
             height, width = picture.shape[:2]
             if count == 0:
                 base = frame.time_base or 1 / info.fps
                 stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
                 stream.time_base = stream.codec_context.time_base = base
-                stream.codec_context.sample_aspect_ratio = _pixel_shape(frame)
+                stream.codec_context.sample_aspect_ratio = _pixel_shape(info, frame.rotation)
                 step = max(round(1 / info.fps / base), 1)
             if (width, height) != (stream.width, stream.height):
                 raise VideoError(f"the frame size changes at frame {count}")
-            if number is not None:
-                if number not in panels:
-                    panels = {number: _Panel(captions[number], width, height, face)}
-                panels[number].put(picture)
+            paint(Shown(count, start_s, picture, own_width, own_height))
             colour = VideoFrame.from_ndarray(np.ascontiguousarray(picture), format="rgb24")
             made = converter.reformat(colour, format="yuv420p", threads=1)
             first_pts = frame.pts if first_pts is None else first_pts
@@ -162,35 +194,51 @@ def draw_overlay(info: VideoInfo, target: Path, captions: Sequence[Caption], fac
     return count
 
 
-def _captioned(info: VideoInfo, captions: Sequence[Caption]) -> Iterator[tuple[VideoFrame, int | None]]:
-    """Every frame, and which caption it shows."""
-    oldest = 0
-    for count, (frame, _, _) in enumerate(timed_frames(info)):
-        while oldest < len(captions) and captions[oldest].end <= count:
-            oldest += 1
+class _Captioner:
+    """Paints the caption of each frame."""
+
+    def __init__(self, captions: Sequence[Caption], face: Face) -> None:
+        self._captions = captions
+        self._face = face
+        self._oldest = 0
+        self._panels: dict[int, _Panel] = {}
+
+    def __call__(self, shown: Shown) -> None:
+        number = self._covering(shown.number)
+        if number is None:
+            return
+        if number not in self._panels:
+            height, width = shown.picture.shape[:2]
+            self._panels = {number: _Panel(self._captions[number], width, height, self._face)}
+        self._panels[number].put(shown.picture)
+
+    def _covering(self, frame: int) -> int | None:
+        captions = self._captions
+        while self._oldest < len(captions) and captions[self._oldest].end <= frame:
+            self._oldest += 1
         covering = []
-        for number in range(oldest, len(captions)):
-            if captions[number].start > count:
+        for number in range(self._oldest, len(captions)):
+            if captions[number].start > frame:
                 break
-            if captions[number].end > count:
+            if captions[number].end > frame:
                 covering.append(number)
-        yield frame, min(covering, key=lambda n: abs(captions[n].start + captions[n].end - 2 * count - 1), default=None)
+        return min(covering, key=lambda n: abs(captions[n].start + captions[n].end - 2 * frame - 1), default=None)
 
 
-def _upright(frame: VideoFrame) -> NDArray[np.uint8]:
-    """`(H, W, 3)` RGB, turned as the container asks for, with even sides; may be written to."""
-    image = np.array(frame.to_ndarray(format="rgb24"), dtype=np.uint8)
-    if frame.rotation % 90 == 0:
-        image = np.rot90(image, k=frame.rotation // 90 % 4)
-    high, wide = image.shape[0] % 2, image.shape[1] % 2
-    if high or wide:
-        image = np.pad(image, ((0, high), (0, wide), (0, 0)), mode="edge")
-    return image
+def _even(image: NDArray[np.uint8]) -> tuple[NDArray[np.uint8], int, int]:
+    """The image with even sides, which may be written to, and the width and height that it had."""
+    height, width = image.shape[:2]
+    if height % 2 or width % 2:
+        image = np.pad(image, ((0, height % 2), (0, width % 2), (0, 0)), mode="edge")
+    return image if image.flags.writeable and image.flags.owndata else image.copy(), width, height
 
 
-def _pixel_shape(frame: VideoFrame) -> Fraction:
-    shape = getattr(frame, "sample_aspect_ratio", None) or Fraction(1)
-    return 1 / shape if frame.rotation % 180 == 90 else shape
+def _pixel_shape(info: VideoInfo, rotation: int) -> Fraction:
+    """Width over height of a pixel as shown; frames do not tell it, the stream does."""
+    with av.open(str(info.path), mode="r") as container:
+        stream = picture_stream(container)
+        shape = (stream.sample_aspect_ratio if stream is not None else None) or Fraction(1)
+    return 1 / shape if rotation % 180 == 90 else shape
 
 
 class _Panel:
@@ -237,7 +285,7 @@ def draw_panel(rows: Sequence[tuple[str, float]], width: int, height: int, face:
         middle = (top + bottom + 1) / 2
         right = width - margin - gap
         left = margin + gap
-        text = _fitted(name, font, right - font.getlength(share) - size // 2 - left)
+        text = fitted(name, font, right - font.getlength(share) - size // 2 - left)
         for words, x, anchor in ((text, left, "lm"), (share, right, "rm")):
             shift = max(1, size // 16)
             pen.text((x + shift, middle + shift), words, font=font, fill=_SHADOW, anchor=anchor)
@@ -245,7 +293,7 @@ def draw_panel(rows: Sequence[tuple[str, float]], width: int, height: int, face:
     return panel
 
 
-def _fitted(name: str, font: ImageFont.FreeTypeFont, room: float) -> str:
+def fitted(name: str, font: ImageFont.FreeTypeFont, room: float) -> str:
     """A name that is at most `room` pixels wide; empty where not even a letter has room."""
     name = " ".join(name.split())
     if font.getlength(name) <= room:

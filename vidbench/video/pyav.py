@@ -4,15 +4,18 @@ from __future__ import annotations
 
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import av
 import numpy as np
 from av.container import InputContainer
+from av.video.reformatter import VideoReformatter
 from av.video.stream import VideoStream
 from numpy.typing import NDArray
 
 from vidbench.video.clip import Frames, VideoError, VideoInfo
 from vidbench.video.decoder import Wanted
+from vidbench.video.fit import Fit
 from vidbench.video.stream import picture_stream
 
 
@@ -26,12 +29,12 @@ def probe(path: Path) -> VideoInfo:
         return _info(path, container)
 
 
-def decode(path: Path, wanted: Wanted) -> Frames:
-    """Decode a video once and keep the frames that `wanted` names; see `Decoder`."""
+def decode(path: Path, wanted: Wanted, fit: Fit | None = None) -> Frames:
+    """Decode a video once and keep the frames that `wanted` names, in the size of `fit`; see `Decoder`."""
     with _open(path) as container:
         info = _info(path, container)
         indices = _checked(wanted(info), info)
-        kept, count = _decode_pass(container, info, set(indices))
+        kept, count = _decode_pass(container, info, set(indices), fit)
     if count != info.frames:
         # edit lists and hidden frames make packets and frames differ; decoding is what counts
         if count == 0:
@@ -41,7 +44,7 @@ def decode(path: Path, wanted: Wanted) -> Frames:
         if again != indices:
             indices = again
             with _open(path) as container:
-                kept, _ = _decode_pass(container, info, set(indices))
+                kept, _ = _decode_pass(container, info, set(indices), fit)
     return Frames(info, indices, np.stack([kept[index] for index in indices]))
 
 
@@ -95,22 +98,22 @@ def _stream(container: InputContainer) -> VideoStream:
 
 
 def _decode_pass(
-    container: InputContainer, info: VideoInfo, wanted: set[int]
-) -> tuple[dict[int, NDArray[np.uint8]], int]:
+    container: InputContainer, info: VideoInfo, wanted: set[int], fit: Fit | None
+) -> tuple[dict[int, NDArray[Any]], int]:
     """The wanted frames and the number of frames that there are."""
-    kept: dict[int, NDArray[np.uint8]] = {}
+    kept: dict[int, NDArray[Any]] = {}
     count = 0
-    shape: tuple[int, ...] | None = None
+    size: tuple[int, int] | None = None
+    scaler = VideoReformatter()
     try:
         for frame in container.decode(_stream(container)):
             if frame.is_corrupt:
                 raise VideoError(f"frame {count} is damaged")
             if count in wanted:
-                image: NDArray[np.uint8] = np.asarray(frame.to_ndarray(format="rgb24"), dtype=np.uint8)
-                shape = shape or image.shape
-                if image.shape != shape:
+                size = size or (frame.width, frame.height)
+                if (frame.width, frame.height) != size:
                     raise VideoError(f"the frame size changes at frame {count}")
-                kept[count] = image
+                kept[count] = frame.to_ndarray(format="rgb24") if fit is None else fit.frame(frame, scaler)
             count += 1
     except (av.error.FFmpegError, OSError) as error:
         raise VideoError(f"decoding stops after {count} of {info.frames} frames: {_reason(error)}") from error

@@ -1,10 +1,11 @@
-"""The windows of a video, one after the other: decoded in one pass, a few frames in memory at a time."""
+"""The windows and keyframes of a video, one after the other: decoded in one pass, a few frames in memory at a time."""
 
 from __future__ import annotations
 
 import math
+from collections import deque
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import Generic, TypeVar
 
@@ -18,6 +19,9 @@ from vidbench.video.sampling import clip_span, frame_indices
 from vidbench.video.stream import picture_stream
 
 P = TypeVar("P")
+
+TIME_SLACK_S = 6e-4
+"""Containers round the times of frames, Matroska to milliseconds; a frame that begins this much late is on time."""
 
 
 @dataclass(frozen=True)
@@ -33,6 +37,27 @@ class Window:
     start: int
     end: int
     indices: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Keyframe(Generic[P]):
+    """A moment of a video and the clip around it.
+
+    Attributes:
+        number: Of the keyframe, from 0.
+        time_s: When it is: number times hop, in seconds from the start of the container.
+        frame: The frame that is shown then.
+        indices: The frames of the clip, ascending; the first and last of the video repeat at its ends.
+        image: The frame that is shown then, `(H, W, 3)` uint8 RGB, upright, in its own size.
+        pictures: One for each of the indices.
+    """
+
+    number: int
+    time_s: float
+    frame: int
+    indices: tuple[int, ...]
+    image: NDArray[np.uint8]
+    pictures: tuple[P, ...]
 
 
 @dataclass(frozen=True)
@@ -149,6 +174,114 @@ def fill_windows(
         if count == 0:
             raise VideoError(f"no frame of {info.frames} could be decoded")
         raise MiscountError(count)
+
+
+def watch_keyframes(
+    info: VideoInfo,
+    hop_s: float,
+    frames: int,
+    stride: int,
+    prepare: Callable[[NDArray[np.uint8]], P],
+    target_fps: int = 30,
+) -> Iterator[Keyframe[P]]:
+    """Decode a video once and give each keyframe, one every `hop_s` from 0, as soon as its clip is there.
+
+    The clip of a keyframe at t seconds is that of PySlowFast's `get_sequence`, `range(c - T * tau // 2,
+    c + T * tau // 2, tau)` clamped to the video, counted in seconds at `target_fps`: its j-th frame is the one that
+    is shown at `t + (j * tau - T * tau // 2) / target_fps`. At a constant `target_fps` these are the same frames;
+    at any other rate, or a variable one, they are the nearest in time that do not lie ahead.
+
+    Only frames that a clip still waits for are kept, as `prepare` makes them.
+
+    Args:
+        info: The facts of the video; the number of frames is not relied on.
+        hop_s: Seconds between keyframes.
+        frames: Frames of a clip, T.
+        stride: Frames at `target_fps` between two of them, tau.
+        prepare: Makes of a frame, `(H, W, 3)` uint8 RGB and upright, what is kept of it.
+        target_fps: The rate that `stride` is counted at.
+
+    Raises:
+        VideoError: The video cannot be decoded to its end.
+    """
+    steps = [(number * stride - frames * stride // 2) / target_fps for number in range(frames)]
+    waiting: deque[_Waiting[P]] = deque()
+    begun = count = 0
+    shape: tuple[int, ...] | None = None
+    for frame, until, end in _shown_until(info):
+        image: NDArray[np.uint8] | None = None
+        picture: P | None = None
+        while begun * hop_s + steps[0] + TIME_SLACK_S < until and begun * hop_s + TIME_SLACK_S < end:
+            waiting.append(_Waiting(begun, begun * hop_s))
+            begun += 1
+        while waiting and waiting[-1].time_s + TIME_SLACK_S >= end:
+            # its clip begins within the video, but the moment itself is past the end
+            waiting.pop()
+        for one in waiting:
+            centre = one.frame is None and one.time_s + TIME_SLACK_S < until
+            shown = []
+            for step in steps[len(one.indices) :]:
+                if one.time_s + step + TIME_SLACK_S >= until:
+                    break
+                shown.append(count)
+            if not centre and not shown:
+                continue
+            if image is None:
+                image = upright(frame)
+                shape = shape or image.shape
+                if image.shape != shape:
+                    raise VideoError(f"the frame size changes at frame {count}")
+            if centre:
+                one.frame, one.image = count, image
+            if shown:
+                picture = prepare(image) if picture is None else picture
+                one.indices.extend(shown)
+                one.pictures.extend([picture] * len(shown))
+        count += 1
+        while waiting and waiting[0].frame is not None and len(waiting[0].indices) == frames:
+            yield waiting.popleft().whole()
+    if count == 0:
+        raise VideoError(f"no frame of {info.frames} could be decoded")
+
+
+def _shown_until(info: VideoInfo) -> Iterator[tuple[VideoFrame, float, float]]:
+    """Every frame, with the time at which the next one is shown, and that at which the video ends.
+
+    Both are infinite, or not known yet, but for the last frame: what is shown after it is still that frame.
+    """
+    held: VideoFrame | None = None
+    latest = last_end = 0.0
+    for frame, start_s, end_s in timed_frames(info):
+        latest = max(latest, start_s)
+        if held is not None:
+            yield held, latest, math.inf
+        held, last_end = frame, max(end_s, latest)
+    if held is not None:
+        yield held, math.inf, last_end
+
+
+@dataclass
+class _Waiting(Generic[P]):
+    """A keyframe whose clip is not complete."""
+
+    number: int
+    time_s: float
+    frame: int | None = None
+    image: NDArray[np.uint8] | None = None
+    indices: list[int] = field(default_factory=list)
+    pictures: list[P] = field(default_factory=list)
+
+    def whole(self) -> Keyframe[P]:
+        assert self.frame is not None
+        assert self.image is not None
+        return Keyframe(self.number, self.time_s, self.frame, tuple(self.indices), self.image, tuple(self.pictures))
+
+
+def upright(frame: VideoFrame) -> NDArray[np.uint8]:
+    """`(H, W, 3)` RGB of a frame, turned as the container asks for."""
+    image: NDArray[np.uint8] = np.asarray(frame.to_ndarray(format="rgb24"), dtype=np.uint8)
+    turns = frame.rotation // 90 % 4 if frame.rotation % 90 == 0 else 0
+    return np.ascontiguousarray(np.rot90(image, k=turns)) if turns else image
 
 
 def timed_frames(info: VideoInfo) -> Iterator[tuple[VideoFrame, float, float]]:

@@ -1,8 +1,11 @@
 """PySlowFast's configuration names, explained."""
 
+import re
+
 import pytest
 
 from vidbench.model.config_names import explain
+from vidbench.model.weights import parse_name, published
 from vidbench.model.zoo import MODELS
 
 
@@ -22,17 +25,26 @@ from vidbench.model.zoo import MODELS
         ("X3D_M", "x3d_m"),
         ("MVIT_B_16x4_CONV", "mvit_base_16x4"),
         ("MVITv2_S_16x4", "mvit_v2_s"),
+        ("C2D_NOPOOL_8x8_R50", "c2d_nopool_r50"),
+        ("I3D_NLN_8x8_R50", "i3d_nln_r50"),
+        ("MVIT_B_32x3_CONV", "mvit_v1_b24"),
+        ("MVITv2_B_32x3", "mvit_v2_b"),
+        ("MVITv2_L_40x3", "mvit_v2_l"),
+        ("MVITv2_L_40x3_test", "mvit_v2_l"),
+        ("SLOWFAST_32x2_R101_50_50", "slowfast_32x2_r101_50_50_ava"),
+        ("SLOWFAST_64x2_R101_50_50", "slowfast_64x2_r101_50_50_ava"),
+        ("SLOWFAST_8x8_R50_stepwise", "slowfast_r50"),
         # other settings, or parts that no catalogue network has
-        ("C2D_NOPOOL_8x8_R50", None),
-        ("I3D_NLN_8x8_R50", None),
+        ("C2D_NLN_8x8_R50", None),
+        ("SLOWFAST_NLN_8x8_R50", None),
         ("I3D_8x8_R101", None),
         ("SLOWFAST_8x8_R101_50_50", None),
         ("SLOWFAST_16x8_R50", None),
         ("SLOWFAST_32x2_R50_SHORT", None),
         ("SLOW_8x8_R50_SHORT", None),
-        ("MVIT_B_32x3_CONV", None),
+        ("MVIT_B_16x3_CONV", None),
         ("REV_MVIT_B_16x4_CONV", None),
-        ("MVITv2_B_32x3", None),
+        ("REV_MVITv2_B_32x3", None),
     ],
 )
 def test_says_which_model_it_is(name: str, model: str | None) -> None:
@@ -78,3 +90,16 @@ def test_a_file_name_and_another_case_are_understood() -> None:
 @pytest.mark.parametrize("text", ["slowfast_r50", "SLOWFAST", "X3D_XXL", "SLOW_0x8_R50", "SLOW_8x8_R18", "", "X3D_M\n"])
 def test_other_text_is_no_configuration_name(text: str) -> None:
     assert explain(text) is None
+
+
+@pytest.mark.parametrize(
+    "name", ["SLOW_8x8_R50", "SLOWFAST_8x8_R50_stepwise_multigrid", "SLOWFAST_16x8_R50_multigrid", "MVITv2_B_32x3"]
+)
+def test_every_model_that_a_remark_names_is_there(name: str) -> None:
+    found = explain(name)
+    assert found is not None
+    named = re.findall(r"(?:slow|slowfast|mvit)_\w+(?:@[\w-]+)?", found.remark)
+    assert named
+    for text in named:
+        card, tag = parse_name(text)
+        assert published(card, tag)

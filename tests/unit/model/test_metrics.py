@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from sklearn.metrics import balanced_accuracy_score, confusion_matrix, top_k_accuracy_score
 
-from vidbench.model.metrics import argmax, confusion, mean_class_accuracy, rank_of, wilson
+from vidbench.model.metrics import argmax, confused_pairs, confusion, mean_class_accuracy, rank_of, wilson
 
 generator = np.random.default_rng(0)
 SCORES = generator.random((200, 7))
@@ -45,3 +45,30 @@ def test_wilson_edges() -> None:
     assert wilson(0, 0) == (0.0, 1.0)
     assert wilson(10, 10)[1] == 1.0
     assert all(not math.isnan(value) for value in wilson(5, 10))
+
+
+def test_confused_pairs_are_the_largest_fields_off_the_diagonal() -> None:
+    guesses = SCORES.argmax(axis=1)
+    names = [f"class {label}" for label in range(7)]
+    matrix = confusion_matrix(LABELS, guesses)
+    pairs = confused_pairs(LABELS.tolist(), guesses.tolist(), names, 100)
+    counts = [(names.index(str(one["true"])), names.index(str(one["predicted"])), one["clips"]) for one in pairs]
+    assert {(row, column): clips for row, column, clips in counts} == {
+        (row, column): matrix[row, column]
+        for row in range(7)
+        for column in range(7)
+        if row != column and matrix[row, column]
+    }
+    assert counts == sorted(counts, key=lambda one: (-one[2], one[0], one[1]))
+    assert all(one["of"] == matrix[row].sum() for one, (row, _, _) in zip(pairs, counts, strict=True))
+    assert all(one["share"] == one["clips"] / one["of"] for one in pairs)
+    assert confused_pairs(LABELS.tolist(), guesses.tolist(), names, 3) == pairs[:3]
+
+
+def test_confused_pairs_of_none_and_of_many_classes() -> None:
+    assert confused_pairs([], [], [], 5) == []
+    assert confused_pairs([1, 2], [1, 2], "abc", 5) == []
+    names = [str(label) for label in range(20000)]
+    assert confused_pairs([19999, 19999, 3], [0, 19999, 3], names, 5) == [
+        {"true": "19999", "predicted": "0", "clips": 1, "of": 2, "share": 0.5}
+    ]

@@ -2,19 +2,24 @@
 
 import csv
 import io
+import math
 from pathlib import Path
 
 import pytest
-import torch
 
 from vidbench.data.synthetic import CLASSES
 from vidbench.errors import InputError, UsageError
-from vidbench.model.evaluate import score_views
+from vidbench.model import predict as module
 from vidbench.model.layout import fast_layout
 from vidbench.model.predict import CSV_FIELDS, PredictRequest, class_names, dump_csv, predict
+from vidbench.model.predict_sources import find_sources
+from vidbench.model.protocol import RULES, Protocol, Views
 from vidbench.model.resolve import load_model
-from vidbench.model.views import Views, read_views
+from vidbench.model.scoring import Scored, Scorer
+from vidbench.model.views import video_views
+from vidbench.video.clip import Frames
 from vidbench.video.decoder import DECODERS
+from vidbench.video.transforms import scale
 
 
 def ask(model: Path, *sources: Path, **more) -> PredictRequest:
@@ -26,8 +31,16 @@ def test_a_video_of_one_clip_scores_as_evaluation_scores_it(small_model, make_vi
     video = make_video(frames=40, size=(96, 72))
     (found,) = predict(ask(small_model, video, crops=crops, top=6)).videos
     model = load_model(str(small_model))
-    views = read_views(video, model.classifier.preprocess, Views(1, crops), DECODERS.get("pyav"))
-    expected = score_views(fast_layout(model.classifier), views, torch.device("cpu"), 3)
+    size = model.classifier.preprocess
+    protocol = Protocol(RULES["pyslowfast"], Views(1, crops))
+    # as evaluation reads it with --resize exact: scaled after decoding, not rounded
+    short_side, _ = protocol.views.side(size)
+    frames = DECODERS.get("pyav")(video, lambda info: set(sum(protocol.frames(size, info.frames, info.fps), ())))
+    scaled = scale(frames, short_side).mul(255).permute(0, 2, 3, 1).numpy()
+    views = video_views(Frames(frames.info, frames.indices, scaled), size, protocol)
+    ((_, scored),) = Scorer(fast_layout(model.classifier), protocol, 3).score([(video, views)])
+    assert isinstance(scored, Scored)
+    expected = scored.scores
     assert not found.short
     (clip,) = found.clips
     assert (clip.start_s, clip.end_s) == pytest.approx((0, 40 / 30), abs=1e-3)
@@ -140,3 +153,30 @@ def test_names_that_the_font_lacks_are_refused_before_any_work(small_model, make
     with pytest.raises(InputError, match="--font"):
         predict(request)
     assert not (tmp_path / "o.mp4").exists()
+
+
+def test_lists_of_several_classes_are_taken_for_networks_of_several(make_video, tmp_path) -> None:
+    make_video("a.mp4", frames=4)
+    make_video("b.mp4", frames=4)
+    (tmp_path / "list.txt").write_text("a.mp4 3,17\nb.mp4 4\n")
+    found = find_sources([str(tmp_path / "list.txt")], None, None, several=True)
+    assert [(source.name, source.truth) for source in found] == [("a.mp4", None), ("b.mp4", 4)]
+    with pytest.raises(InputError, match=r"list\.txt:1"):
+        find_sources([str(tmp_path / "list.txt")], None, None)
+
+
+def test_probabilities_are_those_of_the_classifier(make_video, monkeypatch, small_model) -> None:
+    video = make_video(frames=40)
+    loaded = load_model(str(small_model))
+    loaded.classifier.several = True
+    monkeypatch.setattr(module, "load_model", lambda *_, **__: loaded)
+    (found,) = predict(ask(small_model, video, top=6)).videos
+    monkeypatch.undo()
+    (single,) = predict(ask(small_model, video, top=6)).videos
+    assert sum(guess.probability for guess in single.top) == pytest.approx(1, abs=1e-5)
+    ours = {guess.label: guess.probability for guess in found.top}
+    assert sum(ours.values()) > 1.5
+    logits = {label: math.log(share / (1 - share)) for label, share in ours.items()}
+    total = sum(math.exp(value) for value in logits.values())
+    for guess in single.top:
+        assert guess.probability == pytest.approx(math.exp(logits[guess.label]) / total, abs=1e-4)

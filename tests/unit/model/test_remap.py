@@ -16,6 +16,7 @@ from vidbench.model.remap import (
     inflate_state,
     map_state,
     own_dialect,
+    takes_boxes,
     to_vidbench,
 )
 from vidbench.model.x3d import build_x3d
@@ -46,6 +47,10 @@ def test_dialect_is_told_by_names(names: tuple[str, ...], dialect: str | None) -
         ("slow_r50", "resnet", "pytorchvideo"),
         ("slowfast_r101", "slowfast", "pytorchvideo"),
         ("i3d_r50", "pooled resnet", "pytorchvideo"),
+        ("i3d_nln_r50", "pooled resnet", "pytorchvideo"),
+        ("c2d_nopool_r50", "resnet", "pytorchvideo"),
+        ("slow_r50_detection", "resnet", "pytorchvideo"),
+        ("slowfast_32x2_r101_50_50_ava", "slowfast", "pytorchvideo"),
         ("mvit_base_16x4", "mvit", "pytorchvideo"),
         ("mvit_v2_s", "mvit", "torchvision"),
         ("efficient_x3d_xs", None, None),
@@ -54,6 +59,64 @@ def test_dialect_is_told_by_names(names: tuple[str, ...], dialect: str | None) -
 )
 def test_kind_of_network_is_told_by_its_name(name: str, kind: str | None, dialect: str | None) -> None:
     assert (family(name), own_dialect(name)) == (kind, dialect)
+
+
+@pytest.mark.parametrize(
+    ("name", "yes"),
+    [
+        ("slow_r50_detection", True),
+        ("slowfast_r50_detection", True),
+        ("slowfast_32x2_r101_50_50_ava", True),
+        ("slowfast_r50", False),
+        ("i3d_nln_r50", False),
+    ],
+)
+def test_networks_that_take_boxes_are_told_by_name(name: str, yes: bool) -> None:
+    assert takes_boxes(name) is yes
+
+
+@pytest.mark.parametrize(
+    ("architecture", "theirs", "blob", "ours"),
+    [
+        (
+            "i3d_nln_r50",
+            "s3.pathway0_nonlocal1.conv_theta.weight",
+            "nonlocal_conv3_1_theta_w",
+            "blocks.3.nonlocal_blocks.1.conv_theta.weight",
+        ),
+        (
+            "i3d_nln_r50",
+            "s4.pathway0_nonlocal5.bn.running_var",
+            "nonlocal_conv4_5_bn_riv",
+            "blocks.4.nonlocal_blocks.5.norm.running_var",
+        ),
+        (
+            "slowfast_64x2_r101_50_50_ava",
+            "s4.pathway0_nonlocal20.conv_out.bias",
+            "nonlocal_conv4_20_out_b",
+            "model.blocks.3.multipathway_blocks.0.nonlocal_blocks.20.conv_out.bias",
+        ),
+        ("slowfast_64x2_r101_50_50_ava", "head.projection.bias", "pred_b", "detection_head.proj.bias"),
+        (
+            "slow_r50_detection",
+            "s1.pathway0_stem.conv.weight",
+            "conv1_w",
+            "model.blocks.0.conv.weight",
+        ),
+    ],
+)
+def test_non_local_blocks_and_heads_for_boxes_go_both_ways(
+    architecture: str, theirs: str, blob: str, ours: str
+) -> None:
+    tensor = torch.randn(2, 3)
+    # each program's stem, by which its names are known
+    stems = {"s1.pathway0_stem.bn.weight": torch.ones(1)}, {"res_conv1_bn_s": torch.ones(1), "conv1_w": torch.ones(1)}
+
+    assert to_vidbench({**stems[0], theirs: tensor}, architecture)[ours] is tensor
+    assert to_vidbench({**stems[1], blob: tensor}, architecture)[ours] is tensor
+    assert from_vidbench({ours: tensor}, architecture, "pyslowfast") == {theirs: tensor}
+    assert from_vidbench({ours: tensor}, architecture, "caffe2") == {blob: tensor}
+    assert to_vidbench({ours: tensor}, architecture) == {ours: tensor}
 
 
 def test_unknown_names_pass_so_that_loading_names_them() -> None:

@@ -7,6 +7,7 @@ import hashlib
 import io
 import json
 import os
+import pickle
 import random
 import signal
 import socket
@@ -15,16 +16,29 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
 
 import vidbench
+from vidbench.cache import weights_dir
 from vidbench.errors import InputError, MissingError, NetworkError, UnknownNameError, UsageError
 from vidbench.model.sniff import sniff
-from vidbench.model.weights import PullRequest, download, listing, locate, pull, require, verify
+from vidbench.model.weights import (
+    PullRequest,
+    download,
+    files_of,
+    listing,
+    locate,
+    parse_name,
+    published,
+    pull,
+    require,
+    tags,
+    verify,
+)
 from vidbench.model.zoo import MODELS, ModelCard, Preprocess, Published
 
 PAGE = b"<!DOCTYPE html><html><body>Please log in.</body></html>" * 20
@@ -965,3 +979,122 @@ def test_sniff_looks_at_content_not_at_the_name(tmp_path: Path) -> None:
     for other in (b"", PAGE, contents["torch-zip"][:-30], bytes(100), b"\x89PNG\r\n\x1a\n" + bytes(50)):
         path.write_bytes(other)
         assert sniff(path) == "unknown"
+
+
+# --- several published files -------------------------------------------------------------------------------
+
+
+def several(store: Store) -> ModelCard:
+    """A model with three published files, two of them in folders of one name."""
+    first = card(f"{store.url}/X3D_XS.pyth")
+    others = tuple(
+        Published(
+            (f"{store.url}/{folder}/a.{ending}",), f"{folder}/a.{ending}", 1.0, None, "10x3", "zoo", "MIT", tag=folder
+        )
+        for folder, ending in (("one", "pyth"), ("two", "pkl"))
+    )
+    return replace(first, others=others)
+
+
+def test_a_tag_means_its_file_and_no_other(serve: Callable[..., Store], home: Path) -> None:
+    data = safetensors_bytes(50, 5000)
+    store = serve(data=data)
+    wanted = several(store)
+
+    assert require(wanted, pull=True, tag="one") == home / "one" / "a.pyth"
+
+    assert [path for path, _ in store.requests] == ["/one/a.pyth"]
+    assert require(wanted, tag="one").read_bytes() == data
+    assert (locate(wanted), locate(wanted, "two")) == (None, None)
+    with pytest.raises(MissingError, match=r"x3d_xs@two are not here \(two/a.pkl\)") as caught:
+        require(wanted, tag="two")
+    assert "vidbench weights pull x3d_xs@two" in caught.value.remedy
+    assert tags(wanted) == ("one", "two")
+
+
+def test_unknown_tags_offer_the_nearest() -> None:
+    with pytest.raises(UnknownNameError, match="pyslowfest") as caught:
+        parse_name("x3d_m@pyslowfest")
+    assert "Did you mean pyslowfast" in caught.value.remedy
+    assert "pytorchvideo, pyslowfast, mmaction2" in caught.value.remedy
+    with pytest.raises(InputError, match="no tag after the @"):
+        parse_name("x3d_m@")
+    with pytest.raises(InputError, match="no weights are published for x3d_tiny"):
+        parse_name("x3d_tiny@pyslowfast")
+    assert parse_name("x3d_m") == (MODELS.get("x3d_m"), "")
+
+
+def test_an_import_stands_for_the_model_and_not_for_a_tag(serve: Callable[..., Store], home: Path) -> None:
+    store = serve(data=safetensors_bytes(51, 5000))
+    wanted = several(store)
+    imported = home / "imported" / "x3d_xs.safetensors"
+    imported.parent.mkdir(parents=True)
+    imported.write_bytes(safetensors_bytes(52, 5000))
+    imported.with_name("x3d_xs.safetensors.json").write_text(json.dumps({"sha256": digest(imported.read_bytes())}))
+
+    assert require(wanted) == imported
+    assert require(wanted, pull=True, tag="one") == home / "one" / "a.pyth"
+
+
+@pytest.mark.parametrize("protocol", [2, 4])
+def test_a_published_pickle_is_taken_where_one_is_published(
+    serve: Callable[..., Store], home: Path, protocol: int
+) -> None:
+    data = pickle.dumps({"blobs": {"conv1_w": b"x" * 5000}}, protocol=protocol)
+    store = serve(data=data)
+
+    assert require(several(store), pull=True, tag="two").read_bytes() == data
+    with pytest.raises(NetworkError, match="holds no weights"):
+        require(several(store), pull=True, tag="one")
+
+    # one that was cut off, by a server that does not know
+    store.data, store.etag = data[:-1], '"v2"'
+    (home / "two" / "a.pkl").unlink()
+    with pytest.raises(NetworkError, match="not all of them"):
+        require(several(store), pull=True, tag="two")
+    assert not (home / "two" / "a.pkl").exists()
+
+
+def test_two_models_of_one_file_share_it(serve: Callable[..., Store], home: Path) -> None:
+    store = serve(data=safetensors_bytes(53, 5000))
+
+    names = ("mvit_v1_b", "mvit_base_16x4@torchvision")
+    done = pull(PullRequest(names=names, mirror=store.url))
+
+    assert [(item.name, item.action) for item in done.weights] == [(names[0], "downloaded"), (names[1], "present")]
+    assert len(store.requests) == 1
+    assert {row.name for row in listing() if row.where == "cache"} == set(names)
+    # each file is judged once, under the first name that the catalogue has for it
+    assert [item.name for item in verify().weights] == ["mvit_base_16x4@torchvision"]
+
+
+def test_a_mirror_has_the_folders_of_the_names(serve: Callable[..., Store], home: Path) -> None:
+    store = serve(data=safetensors_bytes(54, 5000))
+
+    pull(PullRequest(names=("slowfast_r50_ssv2", "slowfast_r50"), mirror=f"{store.url}/base"))
+
+    assert [path for path, _ in store.requests] == ["/base/ssv2/SLOWFAST_8x8_R50.pyth", "/base/SLOWFAST_8x8_R50.pyth"]
+    assert require(MODELS.get("slowfast_r50_ssv2")) == weights_dir() / "ssv2" / "SLOWFAST_8x8_R50.pyth"
+
+
+@pytest.mark.parametrize("name", MODELS.names())
+def test_published_files_of_a_model_are_told_apart(name: str) -> None:
+    files = files_of(MODELS.get(name))
+    given = [file.tag for file in files]
+    assert len(set(given)) == len(given)
+    assert all(given[1:]), "another than the first file needs a tag"
+    for file in files:
+        assert file.urls
+        assert all(url.startswith("https://") for url in file.urls)
+        assert file.licence
+        assert file.source
+        assert not file.tag or published(MODELS.get(name), file.tag) is file
+        # what --weights takes must not be mistaken
+        assert file.tag not in ("pretrained", "random")
+
+
+def test_one_name_in_the_cache_is_one_address() -> None:
+    addresses: dict[str, set[str]] = {}
+    for row in listing():
+        addresses.setdefault(row.file.lower(), set()).add(row.urls[0])
+    assert {file: urls for file, urls in addresses.items() if len(urls) > 1} == {}

@@ -1,0 +1,109 @@
+"""The frames that the views of an item need, read in this process or in others; no torch."""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Iterable
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import cached_property, partial
+from itertools import islice
+from typing import TypeVar
+
+from vidbench.data.dataset import ClipItem, decode_item
+from vidbench.data.pool import Lost, each
+from vidbench.model.card import Preprocess
+from vidbench.model.protocol import Protocol
+from vidbench.video.clip import Frames, VideoError, VideoInfo
+from vidbench.video.decoder import DECODERS, Decoder
+from vidbench.video.fit import Fit
+from vidbench.video.sampling import Resize
+
+R = TypeVar("R")
+
+
+@dataclass(frozen=True)
+class Reader:
+    """Reads what the views of an item need, and no more: chosen frames, at the size that the protocol takes.
+
+    Attributes:
+        decoder: A name of the catalogue.
+        preprocess: The network's input.
+        protocol: Which views.
+        resize: "decode" or "exact", see `vidbench.video.fit`; None takes the protocol's.
+    """
+
+    decoder: str
+    preprocess: Preprocess
+    protocol: Protocol
+    resize: Resize | None = None
+
+    @cached_property
+    def _decode(self) -> Decoder:
+        return DECODERS.get(self.decoder)
+
+    def __call__(self, item: ClipItem) -> Frames:
+        """Read one item.
+
+        Raises:
+            VideoError: It cannot be read; the message is the reason.
+        """
+        rule = self.protocol.rule
+        short_side, _ = self.protocol.views.side(self.preprocess)
+        fit = Fit(short_side, self.resize or rule.resize, rule.spatial, self.preprocess.fixed)
+        return decode_item(item, self._wanted, self._decode, fit)
+
+    def __getstate__(self) -> dict[str, object]:
+        # a loaded decoder stays in its process
+        return {name: value for name, value in self.__dict__.items() if name != "_decode"}
+
+    def _wanted(self, info: VideoInfo) -> Iterable[int]:
+        return {index for view in self.protocol.frames(self.preprocess, info.frames, info.fps) for index in view}
+
+
+def read_all(
+    reader: Reader, items: Iterable[ClipItem], processes: int, timeout_s: float
+) -> Generator[tuple[ClipItem, Frames | VideoError]]:
+    """Items and their frames as they come, from worker processes that a decoder may take down.
+
+    Each worker is at most one video ahead, so that memory does not grow with the list.
+
+    Args:
+        reader: What is read.
+        items: In any number; taken one by one.
+        processes: Worker processes, 1 or more.
+        timeout_s: Seconds that one video may take.
+    """
+    for item, found in each(partial(_attempt, reader), items, processes, timeout_s):
+        if isinstance(found, Lost):
+            yield item, VideoError(f"the decoder's process {found.reason}: {found.detail}")
+        else:
+            yield item, found if isinstance(found, Frames) else VideoError(found)
+
+
+def _attempt(reader: Reader, item: ClipItem) -> Frames | str:
+    try:
+        return reader(item)
+    except VideoError as error:
+        return str(error)
+
+
+def read_ahead(
+    reader: Reader, items: Iterable[ClipItem], threads: int
+) -> Generator[tuple[ClipItem, Frames | VideoError]]:
+    """The same in the order of the items, by threads of this process."""
+    source = iter(items)
+    queue: list[tuple[ClipItem, Future[Frames]]] = []
+    pool = ThreadPoolExecutor(threads, thread_name_prefix="decode")
+    try:
+        queue.extend((item, pool.submit(reader, item)) for item in islice(source, threads + 1))
+        while queue:
+            item, future = queue.pop(0)
+            outcome: Frames | VideoError
+            try:
+                outcome = future.result()
+            except VideoError as error:
+                outcome = error
+            queue.extend((following, pool.submit(reader, following)) for following in islice(source, 1))
+            yield item, outcome
+    finally:
+        pool.shutdown(wait=True, cancel_futures=True)
