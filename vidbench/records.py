@@ -39,12 +39,12 @@ def _scan(path: Path) -> Iterator[tuple[Json, int, int]]:
                 return
             try:
                 record = json.loads(line)
-            except (UnicodeDecodeError, json.JSONDecodeError) as error:
+            except (ValueError, RecursionError) as error:
                 raise InputError(
                     f"{path}:{number}: not a record: {error}",
                     "The file was changed by something else. Delete that line to do its item again.",
                 ) from error
-            if not isinstance(record, dict) or "key" not in record:
+            if not isinstance(record, dict) or not isinstance(record.get("key"), str):
                 raise InputError(f"{path}:{number}: a record needs a 'key'", "Delete that line.")
             yield record, start, len(line)
             start += len(line)

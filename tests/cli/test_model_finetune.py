@@ -11,7 +11,10 @@ from pathlib import Path
 import pytest
 
 from vidbench.cli.app import main
+from vidbench.errors import InputError
 from vidbench.model.checkpoint import read_model, read_state
+from vidbench.model.finetune import FinetuneRequest, _initial
+from vidbench.progress import SilentReporter
 
 
 def train(small_set: Path, out: Path, *more: str) -> int:
@@ -85,6 +88,73 @@ def test_initial_weights_with_another_head(small_set, tmp_path, capsys) -> None:
     found = summary(tmp_path / "second")
     assert [name.startswith("blocks.5.proj") for name in found["replaced"]] == [True, True]
     assert found["classes"] == ["0", "1"]
+
+
+def test_attention_over_time_starts_fresh_beside_an_image_network(small_set, tmp_path, capsys) -> None:
+    timm = pytest.importorskip("timm")
+    import torch
+
+    state = timm.create_model("resnet50", num_classes=1000).state_dict()
+    torch.save(state, tmp_path / "image.pth")
+    request = FinetuneRequest(model="resnet50_attention", clips=tmp_path / "no", init=str(tmp_path / "image.pth"))
+    told = Told()
+
+    classifier, facts = _initial(request, ("a", "b"), told)
+
+    attention = [f"attention.{part}.weight" for part in ("query", "key", "value", "out")]
+    assert sorted(facts["replaced"]) == sorted([*attention, "backbone.fc.weight", "backbone.fc.bias"])
+    own = classifier.net.state_dict()
+    assert all(torch.equal(own[f"backbone.{key}"], value) for key, value in state.items() if not key.startswith("fc."))
+    assert told.lines[0].endswith("new head: backbone.fc.weight, backbone.fc.bias; fresh attention: attention.*")
+
+    # what a training with attention wrote is taken whole
+    torch.save(own, tmp_path / "own.pth")
+    again = request.model_copy(update={"init": str(tmp_path / "own.pth"), "seed": 5})
+    second, facts = _initial(again, ("a", "b"), told)
+    assert facts["replaced"] == []
+    assert torch.equal(second.net.state_dict()["attention.query.weight"], own["attention.query.weight"])
+
+    del state["layer1.0.conv1.weight"]
+    torch.save(state, tmp_path / "image.pth")
+    with pytest.raises(InputError, match=r"missing: backbone\.layer1\.0\.conv1\.weight"):
+        _initial(request, ("a", "b"), told)
+
+
+class Told(SilentReporter):
+    """Keeps what a service says."""
+
+    def __init__(self) -> None:
+        self.lines: list[str] = []
+
+    def info(self, message: str) -> None:
+        self.lines.append(message)
+
+
+@pytest.mark.parametrize(
+    ("model", "message"),
+    [
+        ("slow_r50_charades", "gives any number of classes to a clip; finetune trains one class per clip"),
+        ("slow_r50_detection", "vidbench model predict --model slow_r50_detection"),
+        ("ssdlite320_mobilenet_v3_large", "vidbench model predict --persons ssdlite320_mobilenet_v3_large"),
+    ],
+)
+def test_models_of_other_tasks_are_refused(small_set, tmp_path, capsys, model, message) -> None:
+    words = ["model", "finetune", model, str(small_set / "trainlist.txt"), "--out", str(tmp_path / "run")]
+    assert main(words) == 3
+    assert message in capsys.readouterr().err
+    assert not (tmp_path / "run").exists()
+
+
+def test_lists_of_images_and_frames_are_refused(tmp_path, capsys) -> None:
+    from PIL import Image
+
+    Image.new("RGB", (32, 24)).save(tmp_path / "a.jpg")
+    (tmp_path / "images.txt").write_text("a.jpg 0\n")
+    head = "original_vido_id video_id frame_id path labels\n"
+    (tmp_path / "frames.csv").write_text(head + 'v 0 0 a.jpg "3"\n')
+    for name, what in (("images.txt", "images"), ("frames.csv", "frames of videos")):
+        assert main(["model", "finetune", "x3d_tiny", str(tmp_path / name), "--out", str(tmp_path / "run")]) == 3
+        assert what in capsys.readouterr().err
 
 
 def test_weights_of_another_network_are_refused(small_set, tmp_path, capsys) -> None:

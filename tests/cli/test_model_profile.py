@@ -60,3 +60,16 @@ def test_wrong_names(tmp_path, capsys) -> None:
     assert main(["model", "profile", "x3d_tiny", "--seconds", "0"]) == 2
     assert "--seconds" in capsys.readouterr().err
     assert main(["model", "profile", "x3d_tiny", "--device", "cuda:99"]) == 4
+    assert main(["model", "profile", "x3d_tiny", "--precision", "fp8"]) == 2
+    capsys.readouterr()
+    assert main(["model", "profile", "fasterrcnn_resnet50_fpn"]) == 3
+    assert "finds persons in images" in capsys.readouterr().err
+
+
+@pytest.mark.slow
+def test_a_detector_says_how_many_boxes(capsys) -> None:
+    words = ["-q", "model", "profile", "slow_r50_detection", "--device", "cpu", "--seconds", "0.1"]
+    assert main(words) == 0
+    told = capsys.readouterr().out
+    assert "input 1 x 3 x 4 x 256 x 256, 4 boxes per clip, fp32" in told
+    assert "torchvision::roi_align 1" in told

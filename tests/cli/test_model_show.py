@@ -1,5 +1,6 @@
 """`vidbench model list` and `model show`."""
 
+import dataclasses
 import json
 import subprocess
 import sys
@@ -7,6 +8,7 @@ import sys
 import pytest
 
 from vidbench.cli.app import main
+from vidbench.cli.model import _card_json
 from vidbench.model.zoo import MODELS
 
 
@@ -59,7 +61,55 @@ def test_list_tells_task_figure_and_set(capsys: pytest.CaptureFixture[str]) -> N
     assert main(["model", "list"]) == 0
     lines = capsys.readouterr().out.splitlines()
     row = next(line.split() for line in lines if line.split()[:1] == ["slow_r50_charades"])
-    assert row == ["slow_r50_charades", "Slow", "multilabel", "8x8", "224", "157", "mAP", "34.72", "(10x3)", "charades"]
+    assert row == ["slow_r50_charades", "Slow", "8x8", "224", "157", "34.72", "(10x3)", "charades"]
+
+
+def test_list_fits_100_columns_with_every_name_whole(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["model", "list"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert max(map(len, lines)) <= 100
+    shown = {line.split()[0] for line in lines if line.strip()}
+    assert set(MODELS.names()) <= shown
+
+
+def test_list_by_task_and_family(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["model", "list", "--task", "detect", "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert [row["name"] for row in found] == [name for name in MODELS.names() if MODELS.get(name).task == "detect"]
+    assert main(["model", "list", "--family", "slowfast", "--task", "multilabel", "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert [row["name"] for row in found] == ["slowfast_r50_charades", "slowfast_16x8_r50_charades"]
+    assert main(["model", "list", "--task", "persons"]) == 0
+    shown = capsys.readouterr().out
+    assert "boxes of persons in images" in shown
+    assert "x3d_m" not in shown
+    assert main(["model", "list", "--family", "x3d", "--task", "persons"]) == 0
+    assert capsys.readouterr().out == "no model of that task and family\n"
+    assert main(["model", "list", "--task", "dance"]) == 2
+    assert "classify" in capsys.readouterr().err
+    assert main(["model", "list", "--family", "slowfist"]) == 3
+    assert "Did you mean SlowFast" in capsys.readouterr().err
+
+
+def test_show_tells_what_becomes_of_a_video(capsys: pytest.CaptureFixture[str]) -> None:
+    def shown(name: str) -> dict[str, str]:
+        assert main(["model", "show", name, "--json"]) == 0
+        return json.loads(capsys.readouterr().out)
+
+    assert shown("x3d_s")["three crops"] == "short side 182, crop 182"
+    detector = shown("slow_r50_detection")
+    assert detector["input"] == "whole frame, short side 256"
+    assert not {"one crop", "three crops"} & set(detector)
+    fixed = shown("r3d_18")
+    assert fixed["fixed"] == "every frame is scaled to 171 x 128, whatever its shape"
+    assert fixed["one crop"] == "crop 112"
+    assert shown("fasterrcnn_resnet50_fpn")["input"] == "single images, short side 800, no crop"
+
+
+def test_show_says_that_frames_by_themselves_may_be_any_number() -> None:
+    card = dataclasses.replace(MODELS.get("resnet50"), framewise=True)
+    assert str(_card_json(card)["length"]).startswith("any number of frames")
+    assert "length" not in _card_json(MODELS.get("x3d_s"))
 
 
 def test_show_explains_a_configuration_name(capsys: pytest.CaptureFixture[str]) -> None:

@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 
 from vidbench.cli.app import main
 from vidbench.model.remap import from_pyslowfast_names, from_vidbench
@@ -290,6 +290,77 @@ def test_caffe2_pickle_is_imported(tmp_path: Path, capsys: pytest.CaptureFixture
     assert all(torch.equal(written[name], own[name]) for name in own)
 
 
+def as_caffe2(state: dict[str, torch.Tensor], kind: str) -> dict[str, np.ndarray]:
+    names = from_pyslowfast_names(list(state), kind, "caffe2", True)
+    return {names[key]: value.numpy() for key, value in state.items() if key in names}
+
+
+def test_a_detectors_weights_go_round(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    name = "slow_r50_detection"
+    whole = tmp_path / "own"
+    assert main(["weights", "export", name, "--weights", "random", "--to", "safetensors", "--out", str(whole)]) == 0
+    own = load_file(whole)
+    for form in ("pyslowfast", "pytorchvideo"):
+        out, back = tmp_path / form, tmp_path / f"{form}.back"
+        words = ["weights", "export", name, "--weights", str(whole), "--to", form, "--out", str(out)]
+        assert main(words) == 0
+        assert main(["weights", "import", str(out), "--model", name, "--out", str(back)]) == 0
+        assert f"(names: {form})" in capsys.readouterr().out
+        second = load_file(back)
+        assert own.keys() == second.keys()
+        assert all(torch.equal(own[key], second[key]) for key in own)
+    blobs = as_caffe2(torch.load(tmp_path / "pyslowfast")["model_state"], "resnet")
+    (tmp_path / "c2.pkl").write_bytes(pickle.dumps({"blobs": blobs}, protocol=2))
+    words = ["weights", "import", str(tmp_path / "c2.pkl"), "--model", name, "--out", str(tmp_path / "c2")]
+    assert main(words) == 0
+    assert "(names: caffe2)" in capsys.readouterr().out
+    second = load_file(tmp_path / "c2")
+    assert all(torch.equal(own[key], second[key]) for key in own)
+
+    del blobs["pred_w"]
+    (tmp_path / "c2.pkl").write_bytes(pickle.dumps({"blobs": blobs}, protocol=2))
+    assert main(words) == 3
+    assert "missing: detection_head.proj.weight" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("name", "theirs"),
+    [("resnet50", "resnet50"), pytest.param("swin_s", "swin_small_patch4_window7_224", marks=pytest.mark.slow)],
+)
+def test_files_of_timm_go_round(name: str, theirs: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    timm = pytest.importorskip("timm")
+    state = timm.create_model(theirs, num_classes=1000).state_dict()
+    save_file({key: value.contiguous() for key, value in state.items()}, tmp_path / "model.safetensors")
+    torch.save(state, tmp_path / "model.pth")
+    for suffix in ("safetensors", "pth"):
+        source, kept, out = (tmp_path / f"{stem}.{suffix}" for stem in ("model", "kept", "out"))
+        assert main(["weights", "import", str(source), "--model", name, "--out", str(kept)]) == 0
+        assert f"{name}: {len(state)} of {len(state)} tensors mapped (names: timm)" in capsys.readouterr().out
+        words = ["weights", "export", name, "--weights", str(kept), "--to", "timm", "--out", str(out)]
+        assert main(words) == 0
+        back = timm.create_model(theirs, checkpoint_path=str(out)).state_dict()
+        assert all(torch.equal(back[key], state[key]) for key in state)
+    capsys.readouterr()
+    assert main(["weights", "import", str(tmp_path / "model.pth"), "--model", f"{name}_attention"]) == 3
+    assert "missing: attention.query.weight" in capsys.readouterr().err
+
+
+def test_a_file_of_a_detector_of_persons_is_imported_but_not_exported(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    name = "ssdlite320_mobilenet_v3_large"
+    net = MODELS.get(name).build(91)
+    torch.save(net.state_dict(), tmp_path / "a.pth")
+    assert main(["weights", "import", str(tmp_path / "a.pth"), "--model", name, "--out", str(tmp_path / "b")]) == 0
+    second = load_file(tmp_path / "b")
+    assert all(torch.equal(value, second[key]) for key, value in net.state_dict().items())
+    words = ["weights", "export", name, "--weights", "random", "--to", "torchvision", "--out", str(tmp_path / "c")]
+    capsys.readouterr()
+    assert main(words) == 3
+    assert "finds persons in images" in capsys.readouterr().err
+    assert not (tmp_path / "c").exists()
+
+
 def test_damaged_import_is_not_passed_over(
     pyslowfast: Path, mirror: str, home: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -314,6 +385,8 @@ def test_damaged_import_is_not_passed_over(
         (["export", "x3d_m", "--to", "pyslowfast", "--out", "a"], 4),
         (["export", "x3d_tiny", "--weights", "random", "--to", "caffe2", "--out", "a"], 2),
         (["export", "x3d_tiny", "--weights", "random", "--to", "torchvision", "--out", "a"], 3),
+        (["export", "x3d_tiny", "--weights", "random", "--to", "timm", "--out", "a"], 3),
+        (["export", "slow_r50_detection", "--to", "pyslowfast", "--out", "a"], 4),
     ],
 )
 def test_bad_imports_and_exports(arguments: list[str], code: int, capsys: pytest.CaptureFixture[str]) -> None:

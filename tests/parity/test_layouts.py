@@ -124,6 +124,21 @@ def test_another_head_changes_nothing_else(name: str) -> None:
     assert card.parameters_m == pytest.approx(parameters / 1e6, abs=0.0051)
 
 
+@pytest.mark.parametrize("name", [name for name in MODELS.names() if name.endswith("_attention")])
+def test_attention_over_time_adds_its_tensors_alone(name: str) -> None:
+    card, first = MODELS.get(name), MODELS.get(name.removesuffix("_attention"))
+    ours, theirs = (unfilled(one, one.num_classes) for one in (card, first))
+    shapes = [{key: tuple(value.shape) for key, value in net.state_dict().items()} for net in (ours, theirs)]
+
+    added = shapes[0].keys() - shapes[1].keys()
+
+    assert added == {f"attention.{part}.weight" for part in ("query", "key", "value", "out")}
+    assert {key: shape for key, shape in shapes[0].items() if key not in added} == shapes[1]
+    assert (card.head, card.preprocess) == (first.head, first.preprocess)
+    parameters = sum(parameter.numel() for parameter in ours.parameters())
+    assert card.parameters_m == pytest.approx(parameters / 1e6, abs=0.0051)
+
+
 @pytest.mark.parametrize("name", X3D)
 def test_installed_pytorchvideo_has_the_published_layout(name: str) -> None:
     from pytorchvideo.models import hub

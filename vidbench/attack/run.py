@@ -164,7 +164,8 @@ def run_attack(request: AttackRequest, reporter: Reporter | None = None) -> Atta
         resumed = len(clips.items) - len(todo)
         if resumed:
             reporter.info(f"{out}: {resumed} of {len(clips.items)} clips are done")
-        reader = Reader(request.decoder, preprocess_for(model, clips), Protocol.choose(model.card, None, "1x1"))
+        protocol = Protocol.choose(model.card, None, "1x1", model.weights)
+        reader = Reader(request.decoder, preprocess_for(model, clips), protocol)
         with (
             reporter.task("Attacking", total=len(todo), unit="clips") as task,
             closing(read_ahead(reader, todo, request.workers or os.cpu_count() or 1)) as decoded,

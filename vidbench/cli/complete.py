@@ -10,6 +10,13 @@ def complete_model(incomplete: str) -> list[str]:
     return [name for name in MODELS.names() if name.startswith(incomplete)]
 
 
+def complete_persons(incomplete: str) -> list[str]:
+    """Names of the catalogue's detectors of persons."""
+    from vidbench.model.zoo import MODELS
+
+    return [name for name in MODELS.names() if name.startswith(incomplete) and MODELS.get(name).task == "persons"]
+
+
 def complete_attack(incomplete: str) -> list[str]:
     """Attack names of the catalogue."""
     from vidbench.attack.names import ATTACK_NAMES

@@ -43,24 +43,68 @@ ModelArg = Annotated[
 ListArg = Annotated[Path, typer.Argument(metavar="LIST", help="Lines of `path label`.", show_default=False)]
 
 
+# what a model of each task does; one table of the list each
+_TASKS = {
+    "classify": "one class per clip",
+    "multilabel": "any number of classes per clip",
+    "detect": "any number of actions per person",
+    "persons": "boxes of persons in images",
+}
+
+
 @app.command("list")
-def list_(json: JsonOpt = False) -> None:
-    """Show the catalogue of models."""
+def list_(
+    task: Annotated[
+        str | None, typer.Option("--task", metavar="|".join(_TASKS), help="Only models that do this.")
+    ] = None,
+    family: Annotated[
+        str | None, typer.Option("--family", metavar="TEXT", help="Only families whose name holds this, as slow.")
+    ] = None,
+    json: JsonOpt = False,
+) -> None:
+    """Show the catalogue of models, a table for each task."""
+    from vidbench.errors import UnknownNameError, UsageError
     from vidbench.model.zoo import MODELS
 
+    if task is not None and task not in _TASKS:
+        raise UsageError(f"--task {task!r} is none of {', '.join(_TASKS)}")
     cards = [entry.load() for entry in MODELS]
+    if family is not None and not any(family.lower() in card.family.lower() for card in cards):
+        raise UnknownNameError("family", family, tuple(sorted({card.family for card in cards})))
+    cards = [card for card in cards if task in (None, card.task) and (family or "").lower() in card.family.lower()]
+    console.show(cards, json, _show_cards, lambda found: list(map(_card_json, found)))
 
-    def text(found: list[ModelCard]) -> None:
-        rows = []
-        for card in found:
-            size, best = card.preprocess, card.published
-            figure = f"{best.headline} {best.data}" if best else "-"
-            clip = f"{size.frames}x{size.stride}"
-            rows.append((card.name, card.family, card.task, clip, size.crop, card.num_classes, figure))
-        heads = ("model", "family", "task", "frames x stride", "crop", "classes", "top-1 % or mAP (views) set")
-        console.table(heads, rows)
 
-    console.show(cards, json, text, lambda found: list(map(_card_json, found)))
+def _show_cards(cards: list[ModelCard]) -> None:
+    if not cards:
+        console.out("no model of that task and family")
+    for task, meaning in _TASKS.items():
+        some = [card for card in cards if card.task == task]
+        figure = "top-1 % (views) set" if task == "classify" else "mAP (views) set"
+        if task == "persons":
+            heads: tuple[str, ...] = ("model", "family", "short side", figure)
+            rows: list[tuple[object, ...]]
+            rows = [(card.name, card.family, card.preprocess.short_side, _figure_cell(card)) for card in some]
+        else:
+            heads = ("model", "family", "clip", "crop", "classes", figure)
+            rows = [(*_clip_cells(card), _figure_cell(card)) for card in some]
+        if rows:
+            console.table(heads, rows, title=f"{task}: {meaning}")
+
+
+def _clip_cells(card: ModelCard) -> tuple[object, ...]:
+    # the rest of a long name stands in `model show`: columns must fit beside each other
+    family = card.family.removeprefix("frame-wise ").partition(" with ")[0]
+    size = card.preprocess
+    crop = "whole" if card.task == "detect" else size.crop
+    return card.name, family, f"{size.frames}x{size.stride}", crop, card.num_classes
+
+
+def _figure_cell(card: ModelCard) -> str:
+    best = card.published
+    if best is None:
+        return "-"
+    return f"{best.headline.removeprefix('mAP ')} {best.data.replace('something-something-v2', 'ssv2')}"
 
 
 @app.command()
@@ -127,9 +171,7 @@ def _card_json(card: ModelCard) -> dict[str, object]:
         "name": card.name,
         "family": card.family,
         "frames": size.frames,
-        "stride": f"{size.stride} at {size.target_fps} fps",
-        "one crop": f"short side {size.short_side}, crop {size.crop}",
-        "three crops": f"short side {size.wide}, crop {size.wide}",
+        **_input(card),
         "mean": ", ".join(map(str, size.mean)),
         "std": ", ".join(map(str, size.std)),
         "classes": f"{card.num_classes} {card.labels}".strip(),
@@ -177,6 +219,22 @@ def _card_json(card: ModelCard) -> dict[str, object]:
     if card.note:
         facts["note"] = card.note
     return facts
+
+
+def _input(card: ModelCard) -> dict[str, object]:
+    """What becomes of a video before the network sees it."""
+    size = card.preprocess
+    if card.task == "persons":
+        return {"input": f"single images, short side {size.short_side}, no crop"}
+    facts: dict[str, object] = {"stride": f"{size.stride} at {size.target_fps} fps"}
+    if card.framewise:
+        facts["length"] = "any number of frames; `frames` are taken of a video"
+    if card.task == "detect":
+        return facts | {"input": f"whole frame, short side {size.short_side}"}
+    if size.fixed:
+        facts["fixed"] = f"every frame is scaled to {size.fixed[0]} x {size.fixed[1]}, whatever its shape"
+    one, three = ("", "") if size.fixed else (f"short side {side}, " for side in (size.short_side, size.wide))
+    return facts | {"one crop": f"{one}crop {size.crop}", "three crops": f"{three}crop {size.wide}"}
 
 
 def _figures(file: Published) -> list[str]:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from vidbench.cli import console
-from vidbench.cli.complete import complete_model
+from vidbench.cli.complete import complete_model, complete_persons
 from vidbench.cli.options import DeviceOpt, JsonOpt, PullOpt, RootOpt, SeedOpt, WeightsOpt
 
 if TYPE_CHECKING:
@@ -43,6 +43,7 @@ def predict(
             metavar="FILE.csv|NAME",
             help="For an action detector: boxes in AVA's format, or a person detector.",
             show_default=False,
+            autocompletion=complete_persons,
         ),
     ] = None,
     person_weights: Annotated[

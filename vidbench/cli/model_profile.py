@@ -27,7 +27,9 @@ def profile(
     device: DeviceOpt = "auto",
     batch: Annotated[int, typer.Option("--batch", min=1, help="Clips per forward pass.")] = 1,
     layout: Annotated[str, typer.Option("--layout", metavar="fast|reference", help="Memory layout.")] = "fast",
-    precision: Annotated[str, typer.Option("--precision", metavar="fp32|bf16", help="bf16 is by autocast.")] = "fp32",
+    precision: Annotated[
+        str, typer.Option("--precision", metavar="fp32|bf16|fp16", help="The latter by autocast.")
+    ] = "fp32",
     seconds: Annotated[float, typer.Option("--seconds", metavar="S", help="Time for each of the two timings.")] = 5.0,
     json: JsonOpt = False,
 ) -> None:
@@ -67,9 +69,10 @@ def _show(result: ProfileResult) -> None:
     )
     shape = " x ".join(map(str, result.input_shape))
     threads = f", {result.threads} threads" if result.threads else ""
-    console.out(f"input {shape}, {result.precision}, {result.layout} layout, on {result.device}{threads}")
+    boxes = f", {result.boxes} boxes per clip" if result.boxes else ""
+    console.out(f"input {shape}{boxes}, {result.precision}, {result.layout} layout, on {result.device}{threads}")
     if result.backward_layout != result.layout:
-        console.out(f"forward + backward: {result.backward_layout} layout, as the fast one has no backward in bf16")
+        console.out(f"forward + backward: {result.backward_layout} layout, the fast one has none in {result.precision}")
     console.out(f"weights: {result.weights}, {result.weights_bytes / 1e6:.1f} MB")
     console.out("MACs are multiply-adds as fvcore counts them; papers call this number FLOPs.")
     if result.uncounted:

@@ -84,7 +84,9 @@ def verify(
 
 @app.command("import")
 def import_(
-    file: Annotated[Path, typer.Argument(metavar="FILE", help="Of PySlowFast, pytorchvideo, torchvision or Caffe2.")],
+    file: Annotated[
+        Path, typer.Argument(metavar="FILE", help="Of PySlowFast, pytorchvideo, torchvision, timm or Caffe2.")
+    ],
     model: Annotated[str, typer.Option("--model", metavar="NAME", help="The catalogue model that it is for.")],
     out: Annotated[
         Path | None, typer.Option("--out", metavar="FILE", help="Write safetensors here, not into the cache.")
@@ -105,7 +107,7 @@ def import_(
 @app.command()
 def export(
     name: Annotated[str, typer.Argument(metavar="NAME", help="A catalogue model, or a run folder of finetune.")],
-    to: Annotated[str, typer.Option("--to", help="pyslowfast, pytorchvideo, torchvision or safetensors.")],
+    to: Annotated[str, typer.Option("--to", help="pyslowfast, pytorchvideo, torchvision, timm or safetensors.")],
     out: Annotated[Path, typer.Option("--out", metavar="FILE", help="The file to write.")],
     weights: Annotated[str, typer.Option("--weights", help="pretrained, random or a file.")] = "pretrained",
     json: JsonOpt = False,

@@ -20,6 +20,8 @@ import vidbench
 from vidbench.data.jobs import PART
 from vidbench.errors import InputError, VidbenchError, disk_errors
 from vidbench.model.checkpoint import StateFile, load_strict, read_state
+from vidbench.model.detection import load_detector
+from vidbench.model.persons import named_now
 from vidbench.model.remap import Dialect, Mapped, from_vidbench, inflate_state, map_state
 from vidbench.model.resolve import load_model
 from vidbench.model.sniff import FileKind
@@ -29,7 +31,7 @@ from vidbench.net.transfer import locked, record_path
 from vidbench.progress import Reporter, SilentReporter
 from vidbench.runs import file_sha256, now, write_json_atomic
 
-Form = Literal["pyslowfast", "pytorchvideo", "torchvision", "safetensors"]
+Form = Literal["pyslowfast", "pytorchvideo", "torchvision", "timm", "safetensors"]
 
 
 class ImportRequest(BaseModel):
@@ -91,8 +93,8 @@ class ExportRequest(BaseModel):
     Attributes:
         model: A catalogue name whose weights are here, or a run folder of ours.
         to: The layout; "safetensors" keeps vidbench's names.
-        out: The file.
-        weights: As for other commands: "pretrained", "random" or a file.
+        out: The file. For timm, which tells formats by names, one that ends in .safetensors is written as such.
+        weights: As for other commands: "pretrained", the tag of other published weights, "random" or a file.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -188,30 +190,45 @@ def export_weights(request: ExportRequest) -> Exported:
     Raises:
         UnknownNameError: No such model.
         MissingError: Its weights are not here, or the disk is full.
-        InputError: The program has no such network.
+        InputError: The program has no such network, or the model is a detector of persons.
     """
-    model = load_model(request.model, weights=request.weights)
-    own = {name: value.detach().cpu() for name, value in model.classifier.net.state_dict().items()}
-    if request.to == "safetensors":
-        data = save(
-            {name: own[name].clone().contiguous() for name in sorted(own)}, metadata={"model": model.architecture}
-        )
-        count = len(own)
+    architecture, weights_sha256, own = _own(request)
+    state = own if request.to == "safetensors" else from_vidbench(own, architecture, request.to)
+    if request.to == "safetensors" or (request.to == "timm" and request.out.suffix == ".safetensors"):
+        data = save({name: state[name].clone().contiguous() for name in sorted(state)}, {"model": architecture})
     else:
-        state = from_vidbench(own, model.architecture, request.to)
         buffer = io.BytesIO()
         # no epoch beside it: PySlowFast would go on with an optimizer that is not there
-        torch.save(state if request.to == "torchvision" else {"model_state": state}, buffer)
-        data, count = buffer.getvalue(), len(state)
+        torch.save(state if request.to in ("torchvision", "timm") else {"model_state": state}, buffer)
+        data = buffer.getvalue()
     with disk_errors(request.out.parent):
         request.out.parent.mkdir(parents=True, exist_ok=True)
     _write(request.out, data)
-    return Exported(
-        model.architecture, request.out, request.to, count, hashlib.sha256(data).hexdigest(), model.weights_sha256
-    )
+    return Exported(architecture, request.out, request.to, len(state), hashlib.sha256(data).hexdigest(), weights_sha256)
+
+
+def _own(request: ExportRequest) -> tuple[str, str, dict[str, Tensor]]:
+    """The architecture of a model, the sha256 of its weights, and its tensors by our names."""
+    task = MODELS.get(request.model).task if request.model in MODELS else "classify"
+    if task == "persons":
+        raise InputError(
+            f"{request.model} finds persons in images: there is no other program to export it to",
+            f"Its published file is torchvision's: `vidbench weights path {request.model}` says where it is.",
+        )
+    net: nn.Module
+    if task == "detect":
+        found = load_detector(request.model, weights=request.weights)
+        architecture, digest, net = found.architecture, found.weights_sha256, found.detector.net
+    else:
+        model = load_model(request.model, weights=request.weights)
+        architecture, digest, net = model.architecture, model.weights_sha256, model.classifier.net
+    return architecture, digest, {name: value.detach().cpu() for name, value in net.state_dict().items()}
 
 
 def _mapped(source: StateFile, card: ModelCard, net: nn.Module, inflate: bool) -> tuple[Mapped, tuple[str, ...]]:
+    if card.task == "persons":
+        tensors = named_now(source.tensors, net)
+        return Mapped(tensors, "torchvision", len(source.tensors)), ()
     mapped = map_state(source.tensors, card.name)
     if not inflate:
         return mapped, ()
@@ -256,28 +273,34 @@ def _write(target: Path, data: bytes) -> None:
 
 def _with_guess(error: InputError, source: StateFile, asked: ModelCard) -> VidbenchError:
     """The same complaint, with the catalogue models that all tensors of the file do fit."""
-    fitting = [
-        card.name
-        for card in (entry.load() for entry in MODELS)
-        if card.name != asked.name and _fits(source.tensors, card)
-    ]
+    others = [card for card in (entry.load() for entry in MODELS) if card.name != asked.name and card.task != "persons"]
+    found = {card.name: _fits(source.tensors, card) for card in others}
+    # a network with another head is a guess only where none fits as it is
+    fitting = [name for fit in ("whole", "but the head") for name, its in found.items() if its == fit]
+    fitting = [name for name in fitting if found[name] == found[fitting[0]]]
     if not fitting:
         return error
     return InputError(error.message, f"It looks like {' or '.join(fitting)}; you asked for {asked.name}.")
 
 
-def _fits(tensors: Mapping[str, Tensor], card: ModelCard) -> bool:
-    """Whether names and shapes are the card's, a head of another number of classes aside."""
+def _fits(tensors: Mapping[str, Tensor], card: ModelCard) -> Literal["whole", "but the head", "no"]:
+    """Whether names and shapes are the card's, or all but a head of another number of classes."""
     try:
         mapped = map_state(tensors, card.name).tensors
+        if card.head and f"{card.head}weight" not in mapped:
+            # most are told apart so, without being built
+            return "no"
         # shapes alone: nothing is allocated or drawn
         with torch.device("meta"):
             own = card.build(card.num_classes).state_dict()
     except (VidbenchError, NotImplementedError, RuntimeError):
-        return False
+        return "no"
     if mapped.keys() != own.keys():
-        return False
+        return "no"
     other = [name for name in own if own[name].shape != mapped[name].shape]
-    return len(other) <= 2 and all(
+    if not other:
+        return "whole"
+    of_head = len(other) <= 2 and all(
         own[name].shape[1:] == mapped[name].shape[1:] and own[name].shape[:1] == (card.num_classes,) for name in other
     )
+    return "but the head" if of_head else "no"

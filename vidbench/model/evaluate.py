@@ -14,7 +14,7 @@ import torch
 from pydantic import BaseModel, ConfigDict, Field
 
 from vidbench.data.dataset import NO_LABEL, ClipItem, ClipList, read_clips
-from vidbench.errors import InputError, UsageError, VidbenchError
+from vidbench.errors import InputError, UsageError
 from vidbench.model import events, misses
 from vidbench.model.card import Preprocess
 from vidbench.model.device import resolve_device
@@ -26,7 +26,7 @@ from vidbench.model.misses import write_misses
 from vidbench.model.protocol import Protocol
 from vidbench.model.reading import Reader, read_all
 from vidbench.model.resolve import LoadedModel, load_model
-from vidbench.model.scoring import Scored, Scorer, batch_for
+from vidbench.model.scoring import Scored, Scorer, batch_for, require_compiler
 from vidbench.model.shards import LARGE, PATTERN, Team, gather, share_of
 from vidbench.model.summary import class_names, summarise
 from vidbench.model.views import VideoViews, video_views
@@ -35,7 +35,7 @@ from vidbench.provenance import provenance
 from vidbench.records import Records
 from vidbench.runs import RunDir, default_run_dir
 from vidbench.video.clip import Frames, VideoError
-from vidbench.video.decoder import DECODERS
+from vidbench.video.decoder import AUTO, DECODERS, choose
 from vidbench.video.sampling import Resize
 
 Json = dict[str, Any]
@@ -140,11 +140,27 @@ def evaluate(request: EvaluateRequest, reporter: Reporter | None = None) -> Eval
         team.leave()
 
 
-def _evaluate(request: EvaluateRequest, team: Team, reporter: Reporter) -> EvaluateResult:
-    DECODERS.get(request.decoder)
+@dataclass(frozen=True)
+class _Asked:
+    """What a request stands for, once its model and its list are read."""
+
+    device: torch.device
+    model: LoadedModel
+    clips: ClipList
+    protocol: Protocol
+    decoder: str
+    out: Path
+
+
+def _prepare(request: EvaluateRequest, team: Team, reporter: Reporter) -> _Asked:
+    """Everything that can be wrong with a request, before there is a run folder."""
+    if request.decoder != AUTO:
+        DECODERS.get(request.decoder)
     if request.tensorboard:
         require_tensorboard()
     device = _device(request.device, team)
+    if request.compile:
+        require_compiler(device)
     model = load_model(
         request.model, weights=request.weights, pull=request.pull, seed=request.seed, device=device, reporter=reporter
     )
@@ -154,13 +170,21 @@ def _evaluate(request: EvaluateRequest, team: Team, reporter: Reporter) -> Evalu
     clips = read_clips(request.clips, request.root, request.limit, several=classifier.several)
     protocol = protocol_for(request, model, clips)
     check_labels(clips, classifier.num_classes, request.model)
+    decoder = choose(request.decoder, (item.path for item in clips.items if item.kind == "videos"))
     out = request.out or default_run_dir("eval", request.model, request.settings())
-    reader = Reader(request.decoder, preprocess_for(model, clips), protocol, request.resize)
+    return _Asked(device, model, clips, protocol, decoder, out)
+
+
+def _evaluate(request: EvaluateRequest, team: Team, reporter: Reporter) -> EvaluateResult:
+    asked = team.agree(lambda: _prepare(request, team, reporter))
+    device, model, clips, protocol, out = asked.device, asked.model, asked.clips, asked.protocol, asked.out
+    classifier = model.classifier
+    reader = Reader(asked.decoder, preprocess_for(model, clips), protocol, request.resize)
     with ExitStack() as stack:
         run = _open(stack, request, model, clips, protocol, device, out, team)
         store = share_of(out, team) if run is None else run.store
         # a clip that failed is tried again: its file may have been mended
-        done = team.tell([key for key, held in store.by_key.items() if held.get("status") == "ok"]) or []
+        done = team.tell([key for key, held in store.by_key.items() if _finished(held)]) or []
         finished = set(done)
         todo = [item for item in clips.items if item.key not in finished]
         resumed = len(clips.items) - len(todo)
@@ -173,7 +197,10 @@ def _evaluate(request: EvaluateRequest, team: Team, reporter: Reporter) -> Evalu
             request.precision,
             request.compile,
         )
-        _work(request, team, reader, scorer, todo, store, reporter)
+        if team.size > 1:
+            reporter.info(f"{team.size} processes share this run; what follows is this one's part")
+        unit = "images" if clips.kind == "images" else "videos"
+        _work(request, team, reader, scorer, todo, store, reporter, unit)
         team.wait()
         summary: Json = {}
         if run is not None:
@@ -198,37 +225,39 @@ def _open(
     team: Team,
 ) -> RunDir | None:
     """The run folder, which the first process holds for all; an error of its is everyone's."""
-    run: RunDir | None = None
-    failure: VidbenchError | None = None
-    if team.first:
-        try:
-            run = stack.enter_context(
-                RunDir.open(
-                    out,
-                    command="model eval",
-                    request=request.model_dump(mode="json"),
-                    settings=request.settings(),
-                    resolved={
-                        "architecture": model.architecture,
-                        "weights_sha256": model.weights_sha256,
-                        "list_sha256": clips.sha256,
-                        "root": str(clips.root),
-                        "root_rule": clips.root_rule,
-                        "protocol": str(protocol),
-                    },
-                    provenance=provenance(str(device), request.seed),
-                    overwrite=request.overwrite,
-                    products=(PATTERN, *misses.PRODUCTS, *events.PRODUCTS),
-                    on_disk=LARGE,
-                )
+
+    def enter() -> RunDir | None:
+        if not team.first:
+            return None
+        run = stack.enter_context(
+            RunDir.open(
+                out,
+                command="model eval",
+                request=request.model_dump(mode="json"),
+                settings=request.settings(),
+                resolved={
+                    "architecture": model.architecture,
+                    "weights_sha256": model.weights_sha256,
+                    "list_sha256": clips.sha256,
+                    "root": str(clips.root),
+                    "root_rule": clips.root_rule,
+                    "protocol": str(protocol),
+                },
+                provenance=provenance(str(device), request.seed) | _shared(team),
+                overwrite=request.overwrite,
+                products=(PATTERN, *misses.PRODUCTS, *events.PRODUCTS),
+                on_disk=LARGE,
             )
-            gather(out, run.store)
-        except VidbenchError as error:
-            failure = error
-    failure = team.tell(failure)
-    if failure is not None:
-        raise failure
-    return run
+        )
+        gather(out, run.store)
+        return run
+
+    return team.agree(enter)
+
+
+def _shared(team: Team) -> Json:
+    """How many processes share the run, for the record."""
+    return {} if team.size == 1 else {"processes": team.size, "processes_per_machine": team.here}
 
 
 def _work(
@@ -239,10 +268,12 @@ def _work(
     todo: list[ClipItem],
     store: Records,
     reporter: Reporter,
+    unit: str,
 ) -> None:
-    processes = min(request.workers or os.cpu_count() or 1, max(1, len(todo)))
+    # the processes on one machine share its cores
+    processes = min(request.workers or max(1, (os.cpu_count() or 1) // team.here), max(1, len(todo)))
     with (
-        reporter.task("Evaluating", total=len(todo), unit="videos") as task,
+        reporter.task("Evaluating", total=len(todo), unit=unit) as task,
         closing(read_all(reader, team.deal(todo), processes, request.timeout_s)) as read,
     ):
         right = good = 0
@@ -299,6 +330,11 @@ def _record(item: ClipItem, outcome: Scored | VideoError) -> Json:
     if item.label != NO_LABEL:
         record["rank"] = rank_of(item.label, scores)
     return record | {"scores": scores, "frames": outcome.info.frames, "fps": str(outcome.info.fps)}
+
+
+def _finished(record: Json) -> bool:
+    """Whether a video has its scores: one whose record was changed by something else is done again."""
+    return record.get("status") == "ok" and "pred" in record and ("rank" in record or "labels" in record)
 
 
 def _device(name: str, team: Team) -> torch.device:

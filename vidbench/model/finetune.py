@@ -23,10 +23,11 @@ from vidbench.model.classifier import Classifier
 from vidbench.model.device import resolve_device
 from vidbench.model.evaluate import check_labels
 from vidbench.model.footage import Footage, FootageStore
+from vidbench.model.framewise import ATTENTION, FrameWise
 from vidbench.model.layout import training_layout
 from vidbench.model.remap import map_state
-from vidbench.model.resolve import build, load_model
-from vidbench.model.zoo import MODELS, Preprocess
+from vidbench.model.resolve import build, how_to_use, load_model
+from vidbench.model.zoo import MODELS, ModelCard, Preprocess
 from vidbench.progress import Reporter, SilentReporter
 from vidbench.provenance import provenance
 from vidbench.runs import RunDir, default_run_dir, file_sha256
@@ -48,7 +49,8 @@ class FinetuneRequest(BaseModel):
         model: Catalogue name: the architecture.
         clips: The training list, `path label` per line.
         init: "scratch", "pretrained", or a file or run folder whose weights are the start; a head
-            with another number of classes is replaced and named.
+            with another number of classes is replaced and named, and so is attention over time that a file
+            of an image network does not have.
         val: A list to measure after each epoch, centre view; the best epoch is the one kept.
         classes: File with one class name per line; without it classes are called by their number.
         epochs: Passes over the list.
@@ -113,11 +115,13 @@ def finetune(request: FinetuneRequest, reporter: Reporter | None = None) -> Fine
     run was interrupted. Clips that cannot be decoded are left out and reported, never replaced.
 
     Raises:
-        InputError: The lists, the class names, or the initial weights.
+        InputError: The lists, the class names, or the initial weights; the model is no classifier of one class per
+            clip, or the list is not one of videos.
         MissingError: Weights or device.
         RunConflictError: `out` holds a run of other settings.
     """
     reporter = reporter or SilentReporter()
+    _check_trainable(MODELS.get(request.model))
     device = resolve_device(request.device)
     clips = read_clips(request.clips, request.root, request.limit, kinds=("videos",))
     val = read_clips(request.val, request.root, kinds=("videos",)) if request.val else None
@@ -156,6 +160,17 @@ def finetune(request: FinetuneRequest, reporter: Reporter | None = None) -> Fine
     return FinetuneResult(out, resumed, summary)
 
 
+def _check_trainable(card: ModelCard) -> None:
+    """Raise InputError where training by cross-entropy, one class per clip, is not what the model needs."""
+    if card.task == "multilabel":
+        raise InputError(
+            f"{card.name} gives any number of classes to a clip; finetune trains one class per clip for now",
+            "Train the same network as one of one class, as slow_r50 or slowfast_r50.",
+        )
+    if card.task != "classify":
+        raise InputError(f"{card.name} cannot be trained: finetune trains classifiers of clips", how_to_use(card))
+
+
 def class_names(file: Path | None, clips: ClipList, val: ClipList | None) -> tuple[str, ...]:
     """Names from a file, one per line, or the numbers from 0 to the largest label of the training list."""
     if file is None:
@@ -190,9 +205,14 @@ def _initial(request: FinetuneRequest, names: tuple[str, ...], reporter: Reporte
         if not path.is_file():
             raise InputError(f"--init {request.init}: no such file or run folder", "Or say scratch or pretrained.")
         tensors, source, digest = map_state(read_state(path).tensors, card.name).tensors, str(path), file_sha256(path)
-    report = load_strict(classifier.net, tensors, source=source, allow_replaced_head=card.head or None)
+    attends = isinstance(classifier.net, FrameWise) and classifier.net.attention is not None
+    fronts = (*((ATTENTION,) if attends else ()), *((card.head,) if card.head else ()))
+    report = load_strict(classifier.net, tensors, source=source, allow_replaced_head=fronts)
     if report.replaced:
-        reporter.info(f"{source}: {report.loaded} tensors loaded; new head: {', '.join(report.replaced)}")
+        fresh = [name for name in report.replaced if not (attends and name.startswith(ATTENTION))]
+        told = [f"new head: {', '.join(fresh)}"] if fresh else []
+        told += [f"fresh attention: {ATTENTION}*"] if len(fresh) < len(report.replaced) else []
+        reporter.info(f"{source}: {report.loaded} tensors loaded; {'; '.join(told)}")
     return classifier, {
         "init": request.init,
         "sha256": digest,

@@ -116,7 +116,7 @@ def cam_layers(classifier: Classifier, layers: Sequence[str] | None = None) -> t
         if missing or not layers:
             raise UsageError(
                 f"Grad-CAM: the network has no layer {missing[0]!r}" if missing else "Grad-CAM: no layer is named",
-                f"Its parts are {', '.join(name for name, _ in net.named_children())}, and theirs.",
+                f"Name a module as torch does, such as {', '.join(list(dict(net.named_modules()))[1:4])}.",
             )
         return tuple(layers)
     # wrappers hold the network proper under a name of their own

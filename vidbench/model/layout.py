@@ -1,7 +1,7 @@
 """The fast memory layout: the same network, arranged for speed.
 
-Channels-last memory, batch normalisation folded into the convolutions, SiLU in place of
-pytorchvideo's scripted Swish, and a depthwise convolution whose input gradient is computed as a
+Channels-last memory, batch normalisation folded into the convolutions of videos and of images, SiLU in
+place of pytorchvideo's scripted Swish, and a depthwise convolution whose input gradient is computed as a
 convolution: oneDNN has no fast kernel for the depthwise gradient in three dimensions, while its
 forward kernel is 15 times faster. The result is the same function up to the order of float32 sums.
 """
@@ -17,8 +17,6 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-from vidbench.model.classifier import Classifier
-
 M = TypeVar("M", bound=nn.Module)
 Triple = tuple[int, int, int]
 
@@ -31,12 +29,13 @@ def fast_layout(classifier: M) -> M:
     fast = copy.deepcopy(classifier).eval().requires_grad_(False)
     for module in list(fast.modules()):
         _fold_batch_norms(module)
+        _fold_image_norms(module)
     _replace(fast)
     return channels_last(fast)
 
 
-def training_layout(classifier: Classifier) -> Classifier:
-    """The same classifier, in place, with channels-last memory and fast depthwise gradients; names are kept."""
+def training_layout(classifier: M) -> M:
+    """The same network, in place, with channels-last memory and fast depthwise gradients; names are kept."""
     for name, child in list(classifier.named_modules()):
         if isinstance(child, nn.Conv3d) and _is_depthwise(child):
             parent = classifier.get_submodule(name.rpartition(".")[0])
@@ -79,6 +78,30 @@ def _fold_batch_norms(module: nn.Module) -> None:
     if isinstance(last, nn.Conv3d) and isinstance(after, nn.BatchNorm3d) and not getattr(stem, "conv_xy_first", True):
         setattr(stem, "conv_xy", fuse_conv_bn_eval(last, after))  # noqa: B010
         setattr(module, "norm", None)  # noqa: B010
+
+
+# likewise in timm's ResNets and EfficientNets, where it saves an eighth to a fifth of the time of a clip on a
+# CPU; in its DenseNets, and in torchvision's networks of videos, it saves next to nothing
+_IMAGE_PAIRS = {
+    "ResNet": (("conv1", "bn1"),),
+    "BasicBlock": (("conv1", "bn1"), ("conv2", "bn2")),
+    "Bottleneck": (("conv1", "bn1"), ("conv2", "bn2"), ("conv3", "bn3")),
+    "EfficientNet": (("conv_stem", "bn1"), ("conv_head", "bn2")),
+    "DepthwiseSeparableConv": (("conv_dw", "bn1"), ("conv_pw", "bn2")),
+    "InvertedResidual": (("conv_pw", "bn1"), ("conv_dw", "bn2"), ("conv_pwl", "bn3")),
+    # of a shortcut: the pair stands at its end, after a pooling or nothing
+    "Sequential": (("0", "1"), ("1", "2")),
+}
+
+
+def _fold_image_norms(module: nn.Module) -> None:
+    for conv_name, norm_name in _IMAGE_PAIRS.get(type(module).__name__, ()):
+        conv, norm = getattr(module, conv_name, None), getattr(module, norm_name, None)
+        if isinstance(conv, nn.Conv2d) and isinstance(norm, nn.BatchNorm2d):
+            setattr(module, conv_name, fuse_conv_bn_eval(conv, norm))
+            # timm's normalisations hold the activation that follows
+            act = getattr(norm, "act", None)
+            setattr(module, norm_name, act if isinstance(act, nn.Module) else nn.Identity())
 
 
 def _replace(module: nn.Module) -> None:

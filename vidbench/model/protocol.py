@@ -136,7 +136,7 @@ class Protocol:
         best = next((one for one in card.others if weights and one.tag == weights), card.published)
         name = rule or (best.protocol if best else "pyslowfast")
         if name not in RULES:
-            raise UnknownNameError("protocol", name, tuple(RULES), "`vidbench model eval --help` names all.")
+            raise UnknownNameError("protocol", name, tuple(RULES), f"There are {', '.join(RULES)}.")
         return cls(RULES[name], Views.parse(views or (best.views if best and best.views else "10x3")))
 
     def __str__(self) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import stat
 from collections.abc import Generator, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
@@ -11,6 +12,7 @@ from typing import TypeVar
 
 from vidbench.data.dataset import ClipItem, decode_item
 from vidbench.data.pool import Lost, each
+from vidbench.errors import VidbenchError
 from vidbench.model.card import Preprocess
 from vidbench.model.protocol import Protocol
 from vidbench.video.clip import Frames, VideoError, VideoInfo
@@ -19,6 +21,9 @@ from vidbench.video.fit import Fit
 from vidbench.video.sampling import Resize
 
 R = TypeVar("R")
+
+LARGEST = 4 * 2**30
+"""Bytes that the frames of one video may take: those of a picture of 60000x1 pixels, scaled, would end the run."""
 
 
 @dataclass(frozen=True)
@@ -50,14 +55,35 @@ class Reader:
         rule = self.protocol.rule
         short_side, _ = self.protocol.views.side(self.preprocess)
         fit = Fit(short_side, self.resize or rule.resize, rule.spatial, self.preprocess.fixed)
-        return decode_item(item, self._wanted, self._decode, fit)
+        _refuse_other_files(item)
+        return decode_item(item, partial(self._wanted, fit), self._decode, fit)
 
     def __getstate__(self) -> dict[str, object]:
         # a loaded decoder stays in its process
         return {name: value for name, value in self.__dict__.items() if name != "_decode"}
 
-    def _wanted(self, info: VideoInfo) -> Iterable[int]:
-        return {index for view in self.protocol.frames(self.preprocess, info.frames, info.fps) for index in view}
+    def _wanted(self, fit: Fit, info: VideoInfo) -> Iterable[int]:
+        chosen = {index for view in self.protocol.frames(self.preprocess, info.frames, info.fps) for index in view}
+        width, height = fit.size(info.width, info.height)
+        size = len(chosen) * width * height * 3 * (1 if fit.how == "decode" else 4)
+        if size > LARGEST:
+            raise VideoError(
+                f"{len(chosen)} frames of {info.width}x{info.height}, scaled to {width}x{height}, would take "
+                f"{size / 2**30:.1f} GiB of memory; {LARGEST / 2**30:.0f} are allowed"
+            )
+        return chosen
+
+
+def _refuse_other_files(item: ClipItem) -> None:
+    """A named pipe would be waited for; what is not there is told by whoever opens it."""
+    try:
+        mode = item.path.stat().st_mode
+    except (OSError, ValueError):
+        return
+    if stat.S_ISDIR(mode):
+        raise VideoError("a folder, not a file")
+    if not stat.S_ISREG(mode):
+        raise VideoError("not a regular file: a pipe, a socket or a device")
 
 
 def read_all(
@@ -75,9 +101,15 @@ def read_all(
     """
     for item, found in each(partial(_attempt, reader), items, processes, timeout_s):
         if isinstance(found, Lost):
-            yield item, VideoError(f"the decoder's process {found.reason}: {found.detail}")
+            yield item, VideoError(_lost(found, timeout_s))
         else:
             yield item, found if isinstance(found, Frames) else VideoError(found)
+
+
+def _lost(found: Lost, timeout_s: float) -> str:
+    if found.reason == "timeout":
+        return f"reading it took longer than {timeout_s:g} s"
+    return f"the decoder's process crashed: {found.detail}"
 
 
 def _attempt(reader: Reader, item: ClipItem) -> Frames | str:
@@ -85,6 +117,13 @@ def _attempt(reader: Reader, item: ClipItem) -> Frames | str:
         return reader(item)
     except VideoError as error:
         return str(error)
+    except VidbenchError:
+        raise
+    except MemoryError:
+        return "not enough memory for its frames"
+    except Exception as error:
+        # whatever a library thinks of, the other videos stand; the record says it
+        return f"it could not be read: {type(error).__name__}: {error}"
 
 
 def read_ahead(

@@ -92,12 +92,16 @@ def build(card: ModelCard, num_classes: int, classes: tuple[str, ...], seed: int
         return _classifier(card, card.preprocess, num_classes, classes)
 
 
+def how_to_use(card: ModelCard) -> str:
+    """Which command a detector is for, as a remedy where a classifier is wanted."""
+    if card.task == "persons":
+        return f"It goes beside an action detector: `vidbench model predict --persons {card.name}`."
+    return f"`vidbench model predict --model {card.name}` uses it; `vidbench model list` shows what each model does."
+
+
 def _classifier(card: ModelCard, preprocess: Preprocess, num_classes: int, classes: tuple[str, ...]) -> Classifier:
     if card.task not in ("classify", "multilabel"):
-        raise InputError(
-            f"{card.name} is no classifier of clips: it finds {_FINDS[card.task]}",
-            "`vidbench model predict` uses it; `vidbench model list` shows what each model does.",
-        )
+        raise InputError(f"{card.name} is no classifier of clips: it finds {_FINDS[card.task]}", how_to_use(card))
     return Classifier(card.build(num_classes), preprocess, num_classes, classes, card.task == "multilabel")
 
 

@@ -136,15 +136,24 @@ def autocast(device: torch.device, precision: str) -> AbstractContextManager[obj
     return nullcontext() if precision == "fp32" else torch.autocast(device.type, PRECISIONS[precision])
 
 
+def require_compiler(device: torch.device) -> None:
+    """Refuse `torch.compile` on a CPU without a C++ compiler.
+
+    Raises:
+        MissingError: There is none.
+    """
+    if device.type == "cpu" and not any(map(shutil.which, ("g++", "c++", "clang++"))):
+        raise MissingError(
+            "--compile needs a C++ compiler, and there is none", "Debian: apt install g++. Or leave out --compile."
+        )
+
+
 def compiled_network(classifier: Classifier) -> Callable[[Tensor], Tensor]:
     """The classifier through `torch.compile`.
 
     Raises:
         MissingError: It needs a C++ compiler on a CPU, and there is none.
     """
-    if classifier.device.type == "cpu" and not any(map(shutil.which, ("g++", "c++", "clang++"))):
-        raise MissingError(
-            "--compile needs a C++ compiler, and there is none", "Debian: apt install g++. Or leave out --compile."
-        )
+    require_compiler(classifier.device)
     compiled: Callable[[Tensor], Tensor] = torch.compile(classifier, dynamic=False)
     return compiled

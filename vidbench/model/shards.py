@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+import time
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -11,7 +12,7 @@ from typing import TypeVar
 
 import torch.distributed as dist
 
-from vidbench.errors import UsageError
+from vidbench.errors import UsageError, VidbenchError
 from vidbench.records import Records
 
 PATTERN = "clips.rank*.jsonl"
@@ -20,6 +21,8 @@ LARGE = ("scores",)
 
 # a process that is done waits for the others, which may take days
 _PATIENCE = timedelta(days=30)
+# torchrun ends all when one has ended: the others stay so long that the first can say why
+_LAST_WORD_S = 2.0
 
 I = TypeVar("I")  # noqa: E741
 V = TypeVar("V")
@@ -33,11 +36,13 @@ class Team:
         rank: Of this process, from 0.
         size: How many there are.
         local: The rank among those of this machine.
+        here: How many there are on this machine.
     """
 
     rank: int = 0
     size: int = 1
     local: int = 0
+    here: int = 1
 
     @classmethod
     def join(cls) -> Team:
@@ -57,12 +62,38 @@ class Team:
             )
         if not dist.is_initialized():
             dist.init_process_group("gloo", timeout=_PATIENCE)
-        return cls(dist.get_rank(), dist.get_world_size(), int(os.environ.get("LOCAL_RANK", 0)))
+        local, here = (int(os.environ.get(name, other)) for name, other in (("LOCAL_RANK", 0), ("LOCAL_WORLD_SIZE", 1)))
+        return cls(dist.get_rank(), dist.get_world_size(), local, here)
 
     @property
     def first(self) -> bool:
         """Whether this process holds the run folder and tells people about it."""
         return self.rank == 0
+
+    def agree(self, work: Callable[[], V]) -> V:
+        """What `work` gives in this process, once it has come to an end in all of them.
+
+        Raises:
+            VidbenchError: In the first process: the error of whichever has one.
+            SystemExit: In the others, with that error's exit code: it is told once.
+        """
+        if self.size == 1:
+            return work()
+        value: V | None = None
+        failure: VidbenchError | None = None
+        try:
+            value = work()
+        except VidbenchError as error:
+            failure = error
+        held: list[VidbenchError | None] = [None] * self.size
+        dist.all_gather_object(held, failure)
+        told = next((one for one in held if one is not None), None)
+        if told is None:
+            return value  # type: ignore[return-value]
+        if self.first:
+            raise told
+        time.sleep(_LAST_WORD_S)
+        raise SystemExit(told.exit_code)
 
     def tell(self, value: V | None) -> V | None:
         """What the first process says, in all of them; the others' `value` is not looked at."""
@@ -100,9 +131,13 @@ def share_of(folder: Path, team: Team) -> Records:
 
 
 def gather(folder: Path, store: Records) -> None:
-    """Put what the other processes wrote into the run's records, and remove their files; a torn line is dropped."""
+    """Put what the other processes wrote into the run's records, and remove their files; a torn line is dropped.
+
+    A video that has scores keeps them, whatever a file that stayed behind says of it.
+    """
     for path in sorted(folder.glob(PATTERN)):
         shard = Records.take(path, LARGE)
-        for key in shard.by_key:
-            store.append(shard.read(key))
+        for key, record in shard.by_key.items():
+            if record.get("status") == "ok" or store.by_key.get(key, {}).get("status") != "ok":
+                store.append(shard.read(key))
         path.unlink()

@@ -5,9 +5,11 @@ from __future__ import annotations
 import base64
 from collections.abc import Sequence
 
-from vidbench.report.folders import Confused, EvalSummary, Failure, Image, PerClass, Run, read_images
-from vidbench.report.markup import MISSING, Html, count, interval, join, percent, plural, scroll_box, table, tag
+from vidbench.report.folders import Image, Run
+from vidbench.report.markup import MISSING, Html, count, escape, interval, join, percent, plural, scroll_box, table, tag
 from vidbench.report.plots import bar, confusion_matrix, scale
+from vidbench.report.summaries import Confused, EvalSummary, Failure, PerClass
+from vidbench.report.verdict import verdict_panel
 
 MATRIX_CLASSES = 50
 _BARS = 30
@@ -56,24 +58,23 @@ def failures(found: Sequence[Failure], failed: int) -> Html | None:
     return join([tag("h3", title), tag("details", tag("summary", "Show the list"), body)])
 
 
-def evaluation_section(runs: Sequence[Run], images: Sequence[Strips] | None = None) -> Html:
+def evaluation_section(runs: Sequence[Run], images: Sequence[Strips]) -> Html:
     """Every evaluation: a row of figures, then its classes, confusions, worst misses and failed clips.
 
     Args:
         runs: All runs of the page.
-        images: Their film strips and remarks, where they are read already.
+        images: Their film strips and remarks.
     """
     found = eval_labels(runs)
-    if images is None:
-        images = [(run, *read_images(run)) for _, run, _ in found]
     pictures = {run.folder: (strips, remarks) for run, strips, remarks in images}
     parts: list[Html | None] = [state_notice(run) for run in runs if run.kind == "eval" and run.summary is None]
     if found:
-        parts += [_figures([one for one in found if _several(one[2]) is several], several) for several in (False, True)]
+        parts += [_figures([one for one in found if one[2].several is several], several) for several in (False, True)]
         parts.append(different_lists([run for _, run, _ in found]))
     for label, run, summary in found:
         suffix = f": {label}" if len(found) > 1 else ""
         parts += [
+            verdict_panel(summary, suffix),
             _classes(summary, suffix),
             _confusions(summary, suffix),
             _misses(summary, suffix, *pictures.get(run.folder, ((), ()))),
@@ -97,24 +98,18 @@ def coverage(clips: int, listed: int | None) -> str:
     return count(clips) if listed in (None, clips) else f"{count(clips)} of {count(listed)} listed"
 
 
-def _several(summary: EvalSummary) -> bool:
-    """Whether a clip may have several labels, so that it is ranked and not answered."""
-    return summary.mean_ap is not None or any(one.average_precision is not None for one in summary.per_class)
-
-
 def _figures(found: Sequence[tuple[str, Run, EvalSummary]], several: bool) -> Html | None:
     if not found:
         return None
     rows: list[tuple[str, ...]] = []
     for _, run, summary in found:
-        views = summary.views
         start = (
             summary.full,
             run.name,
-            coverage(summary.clips, summary.listed),
-            count(summary.evaluated),
+            f"{count(summary.evaluated)} / {count(summary.clips if summary.listed is None else summary.listed)}",
             count(summary.failed),
-            f"{views.temporal} \u00d7 {views.spatial}" if views else MISSING,
+            _protocol(summary),
+            summary.precision or MISSING,
         )
         if several:
             spread = interval(summary.mean_ap_low, summary.mean_ap_high)
@@ -123,14 +118,41 @@ def _figures(found: Sequence[tuple[str, Run, EvalSummary]], several: bool) -> Ht
             spread = interval(summary.top1_low, summary.top1_high)
             rest = (percent(summary.top5), percent(summary.mean_class_accuracy))
             rows.append((*start, percent(summary.top1), spread or MISSING, *rest))
-    columns: tuple[str, ...] = ("Model", "Run", "Clips", "Evaluated", "Failed", "Views")
+    columns: tuple[str, ...] = ("Model", "Run", "Evaluated / listed", "Failed", "Protocol", "Precision")
     if several:
-        columns += ("Mean average precision", "95% interval")
+        columns += ("Mean average precision", _unbroken("95% interval"))
         caption = "Average precision on the clips as they are, each of which may have several labels"
     else:
-        columns += ("Top-1", "95% interval", "Top-5", "Mean class accuracy")
+        columns += (
+            *(tag("span", name, class_="whole") for name in ("Top-1", "95% interval", "Top-5")),
+            "Mean class accuracy",
+        )
         caption = "Accuracy on the clips as they are"
-    return table(columns, rows, numeric=range(2, len(columns)), caption=caption)
+    return table(columns, rows, numeric=(2, 3, *range(6, len(columns))), caption=caption)
+
+
+def _unbroken(head: str) -> Html:
+    return tag("span", head, class_="whole")
+
+
+def _protocol(summary: EvalSummary) -> Html:
+    """Rule and views, and below them the network's input; of older runs the views alone."""
+    used, views = summary.protocol, summary.views
+    if used is None:
+        return escape(f"{views.temporal} \u00d7 {views.spatial}" if views else MISSING)
+    size = [f"{used.frames} frames" if used.stride is None else f"{used.frames} frames, every {_nth(used.stride)}"]
+    size = [] if used.frames is None else size
+    size += [f"side {used.short_side}"] if used.short_side is not None else []
+    size += [f"crop {used.crop}"] if used.crop is not None else []
+    size += [f"resize {used.resize}"] if used.resize else []
+    size += [f"{used.ensemble} over views"] if used.ensemble else []
+    named = used.rule + " " + used.views.replace("x", " \u00d7 ")
+    return join([named, tag("span", ", ".join(size), class_="under") if size else None])
+
+
+def _nth(step: int) -> str:
+    ending = "th" if step % 100 in (11, 12, 13) else {1: "st", 2: "nd", 3: "rd"}.get(step % 10, "th")
+    return f"{step}{ending}"
 
 
 def _classes(summary: EvalSummary, suffix: str) -> Html | None:
@@ -138,7 +160,7 @@ def _classes(summary: EvalSummary, suffix: str) -> Html | None:
     if not filled:
         return None
     filled.sort(key=lambda entry: (entry[0], entry[1].label))
-    figure = "Average precision" if _several(summary) else "Accuracy"
+    figure = "Average precision" if summary.several else "Accuracy"
     empty = summary.num_classes - len(filled)
     without = (
         f" {plural(empty, 'class')} of {count(summary.num_classes)} {'has' if empty == 1 else 'have'} no clip here."
@@ -233,8 +255,14 @@ def _misses(summary: EvalSummary, suffix: str, strips: Sequence[Image], remarks:
     )
     if any(image.heat for image in strips):
         note += (
-            " The lower row is Grad-CAM for the class given: colour marks what speaks for it, from dark, weak, to"
+            " The second row is Grad-CAM for the class given: colour marks what speaks for it, from dark, weak, to"
             " bright, the strongest of the clip."
+        )
+    if any(image.maps for image in strips):
+        names = list(dict.fromkeys(name for image in strips for name in image.maps))
+        note += (
+            f" Below it is the heat of each part by itself ({', '.join(names[:8])}), each relative to its own"
+            " strongest; it lies where it does in the frames above."
         )
     left_out = tag("ul", *(tag("li", remark) for remark in remarks), class_="note") if remarks else None
     figures = [film(image) for image in strips]

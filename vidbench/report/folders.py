@@ -5,238 +5,33 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar
+from typing import TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import ValidationError
 
 from vidbench.errors import InputError
+from vidbench.report.summaries import (
+    AttackSummary,
+    Epoch,
+    EvalSummary,
+    Example,
+    FinetuneSummary,
+    Kind,
+    Manifest,
+    Record,
+    Stored,
+    Summary,
+)
 from vidbench.runs import MANIFEST, RECORDS, SCHEMA_VERSION, SUMMARY
 
 EPOCHS = "epochs.jsonl"
 MAX_IMAGES = {"attack": 6, "eval": 12}
 MAX_IMAGE_BYTES = 1_500_000
+KINDS: dict[str, Kind] = {"model eval": "eval", "model finetune": "finetune", "attack run": "attack"}
 _PNG = b"\x89PNG\r\n\x1a\n"
 _REMEDY = "Give folders that `vidbench model eval`, `model finetune` or `attack run` wrote."
 
-Kind = Literal["eval", "finetune", "attack"]
-KINDS: dict[str, Kind] = {"model eval": "eval", "model finetune": "finetune", "attack run": "attack"}
-
-Count = Annotated[int, Field(ge=0)]
-Fraction = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
-Amount = Annotated[float, Field(ge=0, allow_inf_nan=False)]
-
-
-class _Stored(BaseModel):
-    """A part of a stored file; fields that a report does not show are passed over."""
-
-    model_config = ConfigDict(frozen=True, extra="ignore", strict=True)
-
-
-M = TypeVar("M", bound=_Stored)
-
-
-class Manifest(_Stored):
-    """`manifest.json`: what was asked, of what, where and with which versions."""
-
-    schema_version: int
-    command: str
-    request: dict[str, Any] = {}
-    settings: dict[str, Any] = {}
-    resolved: dict[str, Any] = {}
-    provenance: dict[str, Any] = {}
-    created: str = ""
-    updated: str = ""
-    status: str
-
-
-class _OfModel(_Stored):
-    """The part of every summary that names the model: a catalogue name, a run folder or a file."""
-
-    model: str
-    architecture: str = ""
-
-    @property
-    def short(self) -> str:
-        """The model's name without the folders that lead to it."""
-        return self.model.rstrip("/").rpartition("/")[2] or self.model
-
-    @property
-    def full(self) -> str:
-        """The model as it was given, with its architecture where that is not its name."""
-        other = self.architecture and self.architecture != self.model
-        return f"{self.model} ({self.architecture})" if other else self.model
-
-
-class Failure(_Stored):
-    """A clip that could not be used."""
-
-    path: str
-    reason: str = ""
-
-
-class PerClass(_Stored):
-    """How many clips of a class were answered right; of several labels, the class's average precision."""
-
-    label: int
-    name: str = Field(alias="class")
-    clips: Count
-    correct: Count | None = None
-    average_precision: Fraction | None = None
-
-    @property
-    def share(self) -> float | None:
-        """The figure of the class, in [0, 1]."""
-        if self.correct is None or not self.clips:
-            return self.average_precision
-        return min(self.correct / self.clips, 1.0)
-
-
-class Views(_Stored):
-    """How many views of a clip were averaged."""
-
-    temporal: Count
-    spatial: Count
-
-
-class Confused(_Stored):
-    """How many clips of one class were taken for another."""
-
-    true: str
-    predicted: str
-    clips: Count
-    of: Count
-
-    @model_validator(mode="after")
-    def _fits(self) -> Confused:
-        if not 0 < self.clips <= self.of:
-            raise ValueError(f"{self.clips} confused clips of {self.of}")
-        return self
-
-
-class Example(_Stored):
-    """A film strip: its file, relative to the run folder, what it shows, and whether a row of it is heat."""
-
-    file: str
-    caption: str = ""
-    heat: bool = False
-
-
-class EvalSummary(_OfModel):
-    """`summary.json` of `model eval`; accuracies are fractions in [0, 1]."""
-
-    kind: Literal["eval"]
-    classes: tuple[str, ...] | None = None
-    num_classes: Count
-    listed: Count | None = None
-    clips: Count
-    evaluated: Count
-    failed: Count
-    top1: Fraction | None = None
-    top1_low: Fraction | None = None
-    top1_high: Fraction | None = None
-    top5: Fraction | None = None
-    mean_class_accuracy: Fraction | None = None
-    mean_ap: Fraction | None = None
-    mean_ap_low: Fraction | None = None
-    mean_ap_high: Fraction | None = None
-    views: Views | None = None
-    per_class: tuple[PerClass, ...] = ()
-    confusion: tuple[tuple[Count, ...], ...] | None = None
-    confused: tuple[Confused, ...] | None = None
-    failures: tuple[Failure, ...] = ()
-    examples: tuple[Example, ...] = ()
-
-    @model_validator(mode="after")
-    def _shapes(self) -> EvalSummary:
-        size = self.num_classes
-        if self.classes is not None and len(self.classes) != size:
-            raise ValueError(f"classes holds {len(self.classes)} names, num_classes is {size}")
-        if self.confusion is not None and [len(row) for row in self.confusion] != [size] * size:
-            raise ValueError(f"confusion is not {size} x {size}")
-        return self
-
-    def class_name(self, label: int) -> str:
-        """The name of a label, or its number where the run holds no names."""
-        return self.classes[label] if self.classes is not None else f"class {label}"
-
-
-class FinetuneSummary(_OfModel):
-    """`summary.json` of `model finetune`."""
-
-    kind: Literal["finetune"]
-    init: str = ""
-    classes: tuple[str, ...] = ()
-    epochs: Count
-    clips: Count
-    best_epoch: Count | None = None
-    best_val_top1: Fraction | None = None
-    final_train_loss: float | None = None
-    seconds: float | None = None
-    parameters: Count | None = None
-    failed: Count = 0
-    failures: tuple[Failure, ...] = ()
-
-
-class CurvePoint(_Stored):
-    """One budget of an attack; `eps_value` in units of the pixel range."""
-
-    eps: str
-    eps_value: Amount
-    clips: Count
-    robust: Count
-    robust_accuracy: Fraction | None = None
-    low: Fraction | None = None
-    high: Fraction | None = None
-    fooling_rate: Fraction | None = None
-    conditional: Fraction | None = None
-    target_rate: Fraction | None = None
-    mean_linf: float | None = None
-    mean_l2: float | None = None
-
-
-class AttackSummary(_OfModel):
-    """`summary.json` of `attack run`; the curve is sorted by budget here."""
-
-    kind: Literal["attack"]
-    attack: str
-    engine: str = ""
-    norm: str
-    targeted: bool = False
-    reference: Literal["labels", "predictions"] = "labels"
-    listed: Count | None = None
-    clips: Count
-    failed: Count
-    clean_accuracy: Fraction | None = None
-    steps: Count | None = None
-    restarts: Count | None = None
-    curve: tuple[CurvePoint, ...] = ()
-    failures: tuple[Failure, ...] = ()
-    examples: tuple[Example, ...] = ()
-
-    @property
-    def points(self) -> tuple[CurvePoint, ...]:
-        """The curve by rising budget."""
-        return tuple(sorted(self.curve, key=lambda point: point.eps_value))
-
-
-class Epoch(_Stored):
-    """One line of `epochs.jsonl`; a loss may have diverged to NaN."""
-
-    key: str
-    epoch: Count
-    lr: float | None = None
-    train_loss: float | None = None
-    train_top1: Fraction | None = None
-    val_top1: Fraction | None = None
-    seconds: float | None = None
-
-
-class _Record(_Stored):
-    key: str
-    status: str = "ok"
-
-
-Summary = EvalSummary | FinetuneSummary | AttackSummary
+M = TypeVar("M", bound=Stored)
 
 
 @dataclass(frozen=True)
@@ -266,13 +61,14 @@ class Run:
 
 @dataclass(frozen=True)
 class Image:
-    """A film strip's bytes, its size in pixels, what it shows, and whether a row of it is heat."""
+    """A film strip's bytes, its size in pixels, what it shows, whether a row of it is heat, and of which maps."""
 
     data: bytes
     width: int
     height: int
     caption: str
     heat: bool = False
+    maps: tuple[str, ...] = ()
 
 
 def read_runs(folders: tuple[Path, ...]) -> tuple[Run, ...]:
@@ -343,7 +139,7 @@ def _epochs(path: Path) -> tuple[Epoch, ...]:
 def _states(path: Path) -> dict[str, str]:
     found = {}
     for number, line in _lines(path):
-        record = _parse(_Record, line, f"{path}:{number}")
+        record = _parse(Record, line, f"{path}:{number}")
         found[record.key] = record.status
     return found
 
@@ -414,4 +210,4 @@ def _image(folder: Path, example: Example) -> Image | str:
     if not data.startswith(_PNG) or data[12:16] != b"IHDR" or len(data) < 24:
         return "not shown: not a PNG file"
     width, height = (int.from_bytes(data[start : start + 4], "big") for start in (16, 20))
-    return Image(data, width, height, example.caption or example.file, example.heat)
+    return Image(data, width, height, example.caption or example.file, example.heat, example.maps)

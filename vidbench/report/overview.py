@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from vidbench.report.evaluation import eval_labels
-from vidbench.report.folders import AttackSummary, EvalSummary, FinetuneSummary, Run
+from vidbench.report.folders import Run
 from vidbench.report.markup import Html, count, figure, interval, join, percent, plural, tag
 from vidbench.report.robustness import attack_labels, budget, fooling_interval, headline
+from vidbench.report.summaries import AttackSummary, EvalSummary, FinetuneSummary
+from vidbench.report.verdict import verdict_sentence, verdict_words
 
 _FEW = 4
 _TILES = 12
@@ -54,13 +56,28 @@ def _training(runs: Sequence[Run]) -> list[str]:
 def _evaluation(runs: Sequence[Run]) -> list[str]:
     sentences = []
     for label, _, summary in eval_labels(runs):
-        if summary.top1 is None:
-            sentences.append(f"{label} was run on {plural(summary.evaluated, 'clip')}; no accuracy was measured.")
+        value, low, high = _figure(summary)
+        if value is None:
+            what = "average precision" if summary.several else "accuracy"
+            sentences.append(f"{label} was run on {plural(summary.evaluated, 'clip')}; no {what} was measured.")
             continue
-        span = interval(summary.top1_low, summary.top1_high)
-        text = f"{label} answers {percent(summary.top1)} of {plural(summary.evaluated, 'clip')} right"
+        span = interval(low, high)
+        clips = plural(summary.evaluated, "clip")
+        if summary.several:
+            text = f"{label} reaches a mean average precision of {percent(value)} on {clips}"
+        else:
+            text = f"{label} answers {percent(value)} of {clips} right"
         sentences.append(text + (f" (95% interval {span})." if span else "."))
+        if summary.verdict is not None and (said := verdict_sentence(summary.verdict)):
+            sentences[-1] += f" {said}"
     return sentences
+
+
+def _figure(summary: EvalSummary) -> tuple[float | None, float | None, float | None]:
+    """What the evaluation measured, and its interval; in [0, 1]."""
+    if summary.several:
+        return summary.mean_ap, summary.mean_ap_low, summary.mean_ap_high
+    return summary.top1, summary.top1_low, summary.top1_high
 
 
 def _changed(runs: Sequence[Run]) -> list[str]:
@@ -95,10 +112,11 @@ def tiles(runs: Sequence[Run]) -> Html:
     found = [_training_tile(run.summary) for run in runs if isinstance(run.summary, FinetuneSummary)]
     evals = eval_labels(runs)
     for label, _, summary in evals:
-        spread = _range(summary.top1_low, summary.top1_high)
-        found.append(
-            _tile("Clean top-1 accuracy", percent(summary.top1), label, spread, plural(summary.evaluated, "clip"))
-        )
+        value, low, high = _figure(summary)
+        title = "Mean average precision" if summary.several else "Clean top-1 accuracy"
+        beside = verdict_words(summary.verdict) if summary.verdict is not None else ""
+        remarks = (_range(low, high), plural(summary.evaluated, "clip"), beside)
+        found.append(_tile(title, percent(value), label, *remarks))
     for label, _, attack in attack_labels(runs):
         found += _attack_tiles(label, attack)
     if len(evals) == 1:

@@ -13,11 +13,12 @@ import vidbench
 from vidbench.errors import InputError, UsageError
 from vidbench.progress import Reporter, SilentReporter
 from vidbench.report.evaluation import evaluation_section
-from vidbench.report.folders import AttackSummary, EvalSummary, Image, Run, read_images, read_runs
+from vidbench.report.folders import Image, Run, read_images, read_runs
 from vidbench.report.markup import Html, join, plural, tag
 from vidbench.report.overview import lead, models, tiles
 from vidbench.report.reproduction import reproduction_section
 from vidbench.report.robustness import robustness_section
+from vidbench.report.summaries import AttackSummary, EvalSummary
 from vidbench.report.training import training_section
 from vidbench.runs import write_text_atomic
 
@@ -103,7 +104,7 @@ def _sections(runs: Sequence[Run], images: Sequence[tuple[Run, tuple[Image, ...]
     if "finetune" in kinds:
         sections["training"] = training_section(runs)
     if "eval" in kinds:
-        sections["evaluation"] = evaluation_section(runs)
+        sections["evaluation"] = evaluation_section(runs, images)
     if "attack" in kinds:
         sections["robustness"] = robustness_section(runs, images)
     sections["reading"] = _reading(runs)
@@ -112,11 +113,22 @@ def _sections(runs: Sequence[Run], images: Sequence[tuple[Run, tuple[Image, ...]
 
 
 def _reading(runs: Sequence[Run]) -> Html:
-    notes = [
-        "An interval of 95% is that of Wilson for a share of clips. It speaks of the choice of clips alone: not of"
-        " another training seed, nor of another data set."
-    ]
-    sizes = [run.summary.evaluated for run in runs if isinstance(run.summary, EvalSummary)]
+    evals = [run.summary for run in runs if isinstance(run.summary, EvalSummary)]
+    shares = not evals or any(not one.several for one in evals) or any(run.kind != "eval" for run in runs)
+    notes = []
+    speaks = "It speaks of the choice of clips alone: not of another training seed, nor of another data set."
+    if shares:
+        notes.append(f"An interval of 95% is that of Wilson for a share of clips. {speaks}")
+    if any(one.several for one in evals):
+        how = "An interval of mean average precision is that of drawing the clips anew, with replacement."
+        notes.append(how if shares else f"{how} {speaks}")
+    if any(one.verdict is not None and one.verdict.published is not None for one in evals):
+        notes.append(
+            "A verdict asks whether chance and other decoders and scalers explain the difference from the published"
+            " figure: a sound run is called below or above less than once in 1000 times. Within tolerance means that"
+            " no difference is shown, which of few clips says little."
+        )
+    sizes = [one.evaluated for one in evals]
     attacks = [run.summary for run in runs if isinstance(run.summary, AttackSummary)]
     sizes += [point.clips for attack in attacks for point in attack.curve]
     if sizes and min(sizes) < _FEW:

@@ -7,8 +7,11 @@ import shlex
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from vidbench.report.folders import Manifest, Run
+from vidbench.report.folders import Run
 from vidbench.report.markup import MISSING, Html, join, table, tag
+from vidbench.report.summaries import Manifest
+
+_MOST_PROCESSES = 100_000
 
 
 def reproduction_section(runs: Sequence[Run]) -> Html:
@@ -23,7 +26,8 @@ def _one(run: Run) -> Html:
     state = tag("span", manifest.status or "unknown", class_="state" if finished else "state open")
     facts = [("Command", manifest.command), ("Created", manifest.created), ("Updated", manifest.updated)]
     facts += [
-        (name.capitalize(), _plain(manifest.provenance.get(name))) for name in ("device", "platform", "seed", "git")
+        (name.capitalize(), _plain(manifest.provenance.get(name)))
+        for name in ("device", "processes", "platform", "seed", "git")
     ]
     facts += [(name, _plain(value)) for name, value in sorted(manifest.resolved.items())]
     listed = tag("dl", *(_fact(name, value) for name, value in facts if value), class_="facts")
@@ -40,12 +44,29 @@ def _one(run: Run) -> Html:
 
 
 def command_line(manifest: Manifest) -> str | None:
-    """What to type to make the run again, where the run recorded its arguments as `argv`."""
+    """What to type to make the run again, where the run recorded its arguments as `argv`; by torchrun what was."""
     for holder in (manifest.request, manifest.settings):
         arguments = holder.get("argv")
         if isinstance(arguments, list) and arguments and all(isinstance(one, str) for one in arguments):
-            return shlex.join(arguments if arguments[0] == "vidbench" else ["vidbench", *arguments])
+            typed = arguments if arguments[0] == "vidbench" else ["vidbench", *arguments]
+            return shlex.join([*_launcher(manifest), *typed])
     return None
+
+
+def _launcher(manifest: Manifest) -> list[str]:
+    """What starts the processes of a run that had several; every machine of several types it."""
+    total, here = (_processes(manifest, name) for name in ("processes", "processes_per_machine"))
+    if total == 1:
+        return []
+    machines, left = divmod(total, here)
+    several = ["--nnodes", str(machines)] if here > 1 and not left and machines > 1 else []
+    per_machine = here if several else total
+    return ["torchrun", *several, "--nproc-per-node", str(per_machine), "--no-python"]
+
+
+def _processes(manifest: Manifest, name: str) -> int:
+    value = manifest.provenance.get(name)
+    return value if isinstance(value, int) and not isinstance(value, bool) and 1 < value <= _MOST_PROCESSES else 1
 
 
 def _plain(value: object) -> str:

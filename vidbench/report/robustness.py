@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import base64
 from collections.abc import Sequence
 from dataclasses import replace
 
-from vidbench.report.evaluation import coverage, different_lists, failures, state_notice
-from vidbench.report.folders import AttackSummary, CurvePoint, Image, Run
-from vidbench.report.markup import MISSING, Html, count, figure, interval, join, percent, plural, scroll_box, table, tag
+from vidbench.report.evaluation import coverage, different_lists, failures, film, state_notice
+from vidbench.report.folders import Image, Run
+from vidbench.report.markup import MISSING, Html, count, figure, interval, join, percent, plural, table, tag
 from vidbench.report.plots import Point, Series, key, labelled_axis, line_plot, percent_axis
+from vidbench.report.summaries import AttackSummary, CurvePoint
 
 COMMON_EPS = 8 / 255
-_WIDE = 560
 _BANDS = 5
 _NORMS = {"linf": "L∞", "l2": "L2"}
 Labelled = tuple[str, Run, AttackSummary]
@@ -227,17 +226,9 @@ def _linf(value: float | None) -> str:
 def _strips(label: str, strips: Sequence[Image], remarks: Sequence[str]) -> Html | None:
     if not strips and not remarks:
         return None
-    figures = [_strip(image) for image in strips]
+    figures = [film(image) for image in strips]
     note = "Rows: the clean clip, the perturbation (amplified), the attacked clip. Time runs to the right."
     left_out = tag("ul", *(tag("li", remark) for remark in remarks), class_="note") if remarks else None
     return join(
         [tag("h3", f"Attacked clips: {label}"), tag("p", note, class_="note") if strips else None, *figures, left_out]
     )
-
-
-def _strip(image: Image) -> Html:
-    source = "data:image/png;base64," + base64.b64encode(image.data).decode("ascii")
-    picture = tag("img", src=source, alt=image.caption, width=image.width, height=image.height)
-    # a wide strip scrolls on a narrow page; it would be too small to see there
-    box = scroll_box(tag("div", picture, class_="strip wide" if image.width > _WIDE else "strip"), "Film strip")
-    return tag("figure", box, tag("figcaption", image.caption))

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from vidbench.report.evaluation import failures, state_notice
-from vidbench.report.folders import Epoch, FinetuneSummary, Run
+from vidbench.report.folders import Run
 from vidbench.report.markup import MISSING, Html, count, duration, figure, join, percent, table, tag
 from vidbench.report.plots import Axis, Point, Series, key, line_plot, percent_axis, value_axis, whole_axis
+from vidbench.report.summaries import Epoch, FinetuneSummary
 
 
 def training_section(runs: Sequence[Run]) -> Html:

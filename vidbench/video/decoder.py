@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from vidbench.catalogue import Catalogue, Entry
-from vidbench.video.clip import Frames, VideoInfo
+from vidbench.errors import VidbenchError
+from vidbench.video.clip import Frames, VideoError, VideoInfo
 
 if TYPE_CHECKING:
     from vidbench.video.fit import Fit
@@ -59,3 +61,42 @@ DECODERS: Catalogue[Decoder] = Catalogue(
     ),
     group="vidbench.decoders",
 )
+
+AUTO = "auto"
+_TRIED = 3
+
+
+def choose(name: str, videos: Iterable[Path]) -> str:
+    """The name of a decoder: the one that is asked for, or for "auto" the first that reads these videos.
+
+    Each is tried, in the order of the catalogue, on the first three of the videos; what reads the most of them is
+    taken. Where none reads any, that is the first one's to tell.
+
+    Raises:
+        UnknownNameError: No such decoder.
+        MissingError: The one that is asked for is not installed.
+    """
+    if name != AUTO:
+        DECODERS.get(name)
+        return name
+    tried = list(islice(videos, _TRIED))
+    best, most = DECODERS.names()[0], 0
+    for entry in DECODERS:
+        try:
+            decode = DECODERS.get(entry.name)
+        except VidbenchError:
+            continue
+        read = sum(_reads(decode, path) for path in tried)
+        if read > most:
+            best, most = entry.name, read
+        if most == len(tried):
+            break
+    return best
+
+
+def _reads(decode: Decoder, path: Path) -> bool:
+    try:
+        decode(path, lambda info: [0])
+    except VideoError:
+        return False
+    return True

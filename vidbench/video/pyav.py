@@ -33,7 +33,9 @@ def decode(path: Path, wanted: Wanted, fit: Fit | None = None) -> Frames:
     """Decode a video once and keep the frames that `wanted` names, in the size of `fit`; see `Decoder`."""
     with _open(path) as container:
         info = _info(path, container)
-        indices = _checked(wanted(info), info)
+    indices = _checked(wanted(info), info)
+    # opened again rather than rewound: a bare stream, as of an .h264 file, has no index to seek by
+    with _open(path) as container:
         kept, count = _decode_pass(container, info, set(indices), fit)
     if count != info.frames:
         # edit lists and hidden frames make packets and frames differ; decoding is what counts
@@ -73,7 +75,6 @@ def _info(path: Path, container: InputContainer) -> VideoInfo:
         for packet in container.demux(stream):
             # a packet without bytes is the flush at the end
             packets += packet.size > 0
-        container.seek(0)
     except av.error.FFmpegError as error:
         raise VideoError(f"cut off or damaged: {_reason(error)}") from error
     if packets == 0:

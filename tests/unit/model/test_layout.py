@@ -62,6 +62,26 @@ def test_every_normalisation_is_folded() -> None:
     assert "Swish" not in kinds
 
 
+@pytest.mark.parametrize("name", ["resnet50", "efficientnet_b4", "densenet121"])
+def test_image_networks_on_frames_agree(name: str) -> None:
+    pytest.importorskip("timm")
+    reference = made(name)
+    fast = fast_layout(reference)
+    clips = torch.rand(1, 3, 2, 64, 64, generator=torch.Generator().manual_seed(1))
+    with torch.no_grad():
+        expected, found = reference(clips), fast(clips)
+    assert expected.std() > 0
+    assert torch.allclose(found, expected, rtol=0, atol=1e-5 * float(expected.abs().max()))
+    left = sum(isinstance(module, torch.nn.BatchNorm2d) for module in fast.modules())
+    # those of DenseNet stand before their convolutions
+    assert (left == 0) == (name != "densenet121")
+    activations = [
+        sum(isinstance(module, torch.nn.ReLU | torch.nn.SiLU) for module in network.modules())
+        for network in (reference, fast)
+    ]
+    assert activations[0] == activations[1] > 10
+
+
 def test_training_gradients_of_all_parameters_agree_and_names_are_kept() -> None:
     reference = made("x3d_tiny")
     trained = training_layout(made("x3d_tiny"))

@@ -52,6 +52,32 @@ def channel_means() -> Classifier:
     return Classifier(net, PLAIN, 3).eval()
 
 
+def two_pathways() -> Classifier:
+    """Two pathways, as a SlowFast network's last stage gives them: one sees red, one sees blue."""
+
+    class Pathways(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.slow, self.fast = (nn.Conv3d(3, 3, 1, bias=False) for _ in range(2))
+
+        def forward(self, clips: Tensor) -> list[Tensor]:
+            return [self.slow(clips), self.fast(clips)]
+
+    class Sum(nn.Module):
+        def forward(self, parts: list[Tensor]) -> Tensor:
+            return sum((part.mean((2, 3, 4)) for part in parts), torch.zeros(()))
+
+    stage = Pathways()
+    with torch.no_grad():
+        for part, channel in ((stage.slow, 0), (stage.fast, 2)):
+            part.weight.zero_()
+            part.weight[0, channel] = 1.0
+    net = nn.Sequential()
+    net.add_module("layer4", stage)
+    net.add_module("head", Sum())
+    return Classifier(net, PLAIN, 3).eval()
+
+
 def test_the_order_is_that_of_the_margins(tmp_path: Path) -> None:
     items, records = stored(
         tmp_path,
@@ -111,6 +137,33 @@ def test_heat_lies_below_and_where_the_evidence_is(tmp_path: Path) -> None:
     assert hot.sum() > 2 * cold.sum()
     with pytest.raises(UsageError, match="no layer 'x'"):
         write_misses(tmp_path, items, records, lambda _: Painted(), NAMES, 3, classifier, ["x"])
+
+
+def test_several_maps_stand_below_by_themselves_with_their_names(tmp_path: Path) -> None:
+    items, records = stored(tmp_path, ("k", 1, [0.6, 0.3, 0.1]))
+    (example,) = write_misses(tmp_path, items, records, lambda _: Painted(), NAMES, 3, two_pathways()).examples
+    assert example["maps"] == ["slow", "fast"]
+    with Image.open(tmp_path / "misses/k.png") as image:
+        pixels = np.asarray(image).astype(int)
+    assert pixels.shape == (4 * 158 + 12, 8 * 160 - 2, 3)
+    together, slow, fast = (pixels[row * 162 : row * 162 + 158] for row in (1, 2, 3))
+    # the slow part looks at red, which is above, the fast one at what is left of it, which is everywhere
+    assert slow[60, 80].sum() > 2 * slow[140, 80].sum()
+    assert abs(fast[60, 80] - fast[140, 80]).sum() < 30
+    assert together[60, 80].sum() > together[140, 80].sum()
+    for row in (together, slow, fast):
+        corner = row[4:22, 4:60]
+        # white letters on a dark ground, each row with its own
+        assert (corner.min(2) > 240).any()
+        assert (corner.max(2) < 40).mean() > 0.3
+    assert not (pixels[4:22, 4:60].max(2) < 40).any()
+    assert (slow[4:22, 4:60] != fast[4:22, 4:60]).any()
+
+
+def test_one_map_has_no_names(tmp_path: Path) -> None:
+    items, records = stored(tmp_path, ("k", 1, [0.6, 0.3, 0.1]))
+    (example,) = write_misses(tmp_path, items, records, lambda _: Painted(), NAMES, 3, channel_means()).examples
+    assert "maps" not in example
 
 
 def test_a_view_without_evidence_is_said(tmp_path: Path) -> None:

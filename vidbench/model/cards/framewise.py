@@ -138,6 +138,7 @@ def _mean_card(backbone: Backbone) -> ModelCard:
         "the published figure is of single images",
         head=f"backbone.{backbone.head}",
         extra="timm",
+        framewise=True,
     )
 
 
@@ -155,6 +156,7 @@ def _attention_card(backbone: Backbone) -> ModelCard:
         "attention are published",
         head=f"backbone.{backbone.head}",
         extra="timm",
+        framewise=True,
     )
 
 
