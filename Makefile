@@ -1,6 +1,7 @@
 # make demo: install and run the main job.  make test: install and run the tests.  make check: lint, types, imports.
+# make test-all: the slow tests too.
 .DELETE_ON_ERROR:
-.PHONY: demo test check setup lock
+.PHONY: demo test test-all check setup lock
 
 UV := $(or $(shell command -v uv),.tools/bin/uv)
 export UV_PYTHON_DOWNLOADS = never
@@ -12,6 +13,9 @@ demo: setup
 
 test: setup
 	.venv/bin/python -m pytest $(PYTEST_OPTIONS)
+
+test-all: setup
+	.venv/bin/python -m pytest -m "" $(PYTEST_OPTIONS)
 
 check: setup
 	.venv/bin/ruff check .

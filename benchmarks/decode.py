@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import tempfile
 from collections.abc import Callable
 from fractions import Fraction
@@ -12,14 +13,16 @@ from pathlib import Path
 import av
 import decord
 import numpy as np
-from evaluate import PROTOCOL, kinetics_like
+from evaluate import PROTOCOL, items_of, kinetics_like
 from timing import in_turns, report
 from torchcodec.decoders import VideoDecoder
 
+from vidbench.model.reading import Reader, read_all
 from vidbench.model.zoo import MODELS
-from vidbench.video.clip import VideoInfo
+from vidbench.video.clip import Frames, VideoInfo
 from vidbench.video.decoder import DECODERS
 
+CORES = os.cpu_count() or 1
 SIZE = MODELS.get("x3d_s").preprocess
 
 
@@ -56,8 +59,8 @@ def by_decord(path: Path) -> np.ndarray:
 def main() -> None:
     """Rounds over rendered videos."""
     parser = argparse.ArgumentParser()
-    parser.add_argument("--rounds", type=int, default=7)
-    parser.add_argument("--videos", type=int, default=8)
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--videos", type=int, default=24)
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         videos = [Path(folder) / f"{index}.mp4" for index in range(options.videos)]
@@ -73,6 +76,12 @@ def main() -> None:
         for name in DECODERS.names():
             decode = DECODERS.get(name)
             work[f"vidbench, {name}"] = partial(each, name, lambda video, decode=decode: decode(video, wanted).data)
+        reader = Reader("pyav", SIZE, PROTOCOL)
+
+        def as_eval() -> None:
+            assert all(isinstance(found, Frames) for _, found in read_all(reader, items_of(videos), CORES, 600))
+
+        work["vidbench, as model eval reads: processes, frames scaled"] = as_eval
         for call in work.values():
             call()
         seconds = in_turns(work, options.rounds)

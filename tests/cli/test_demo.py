@@ -10,7 +10,6 @@ from vidbench.cli.app import main
 from vidbench.cli.demo import commands
 
 
-@pytest.mark.slow
 @pytest.mark.timeout(900)
 def test_the_demo_keeps_its_promises(tmp_path, monkeypatch, capsys) -> None:
     monkeypatch.chdir(tmp_path)

@@ -140,7 +140,6 @@ def test_a_broken_torch_is_a_finding(
     )
 
 
-@pytest.mark.slow
 def test_a_torchvision_that_does_not_fit(
     capfd: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -93,7 +93,6 @@ def test_a_list_of_images_beside_their_folder(small_model, labels, tmp_path, cap
     assert not (tmp_path / "other").exists()
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("source", ["folder", "labels"])
 def test_a_network_of_single_frames_takes_images(request, source, tmp_path) -> None:
     pytest.importorskip("timm")

@@ -66,7 +66,6 @@ def alone(small_model, clips, tmp_path_factory) -> Path:
     return out
 
 
-@pytest.mark.slow
 def test_two_processes_make_the_run_of_one(small_model, clips, alone, tmp_path) -> None:
     out = tmp_path / "run"
     out.mkdir()
@@ -110,8 +109,7 @@ def of_rank(parent: int, rank: int) -> int | None:
     return None
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("killed", [0, 1])
+@pytest.mark.parametrize("killed", [pytest.param(0, marks=pytest.mark.slow), 1])
 def test_a_run_whose_process_was_killed_goes_on(small_model, small_set, tmp_path, killed) -> None:
     more = ("--views", "10x3", "--batch", "1")
     listed = small_set / "vallist.txt"

