@@ -13,6 +13,7 @@ import av
 import numpy as np
 import torch
 from timing import in_turns, report
+from torch import Tensor
 from torch.nn import functional
 
 from vidbench.data.dataset import ClipItem
@@ -22,7 +23,7 @@ from vidbench.model.protocol import Protocol
 from vidbench.model.reading import Reader, read_all
 from vidbench.model.resolve import build
 from vidbench.model.scoring import Scorer, autocast, batch_for
-from vidbench.model.views import VideoViews, video_views
+from vidbench.model.views import video_views
 from vidbench.model.zoo import MODELS
 from vidbench.video.encode import encode
 from vidbench.video.sampling import scaled_size, spatial_crop
@@ -85,12 +86,11 @@ def ours(videos: Sequence[Path], classifier: Classifier, precision: str) -> dict
     return {item.name: scored.scores for item, scored in found}
 
 
-def forward_alone(videos: Sequence[VideoViews], classifier: Classifier, precision: str) -> None:
+def forward_alone(videos: Sequence[Sequence[Tensor]], classifier: Classifier, precision: str) -> None:
     """The network's part of the same work: clips lie in memory."""
-    batch = batch_for(classifier.preprocess, PROTOCOL, CPU)
     with torch.inference_mode(), autocast(CPU, precision):
         for video in videos:
-            for clips in video.batches(batch):
+            for clips in video:
                 classifier(clips)
 
 
@@ -98,7 +98,7 @@ def main() -> None:
     """Rounds over rendered videos."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--videos", type=int, default=2, help="of each round")
+    parser.add_argument("--videos", type=int, default=4, help="of each round")
     options = parser.parse_args()
     card = MODELS.get("x3d_s")
     reference = build(card, 400, (), seed=0).eval()
@@ -111,10 +111,9 @@ def main() -> None:
         videos = [Path(folder) / f"{index}.mp4" for index in range(options.videos)]
         for index, video in enumerate(videos):
             kinetics_like(video, index)
-        decoded = [
-            video_views(Reader("pyav", card.preprocess, PROTOCOL)(item), card.preprocess, PROTOCOL)
-            for item in items_of(videos)
-        ]
+        read = Reader("pyav", card.preprocess, PROTOCOL)
+        batch = batch_for(card.preprocess, PROTOCOL, CPU)
+        decoded = [list(video_views(read(item), card.preprocess, PROTOCOL).batches(batch)) for item in items_of(videos)]
         answers: dict[str, dict[str, list[float]]] = {}
         loop = "usual loop: decode again for each view, contiguous"
 

@@ -18,6 +18,7 @@ from vidbench.model.protocol import Protocol
 from vidbench.video.clip import Frames, VideoError, VideoInfo
 from vidbench.video.decoder import DECODERS, Decoder
 from vidbench.video.fit import Fit
+from vidbench.video.parked import Parked, park
 from vidbench.video.sampling import Resize
 
 R = TypeVar("R")
@@ -103,7 +104,7 @@ def read_all(
         if isinstance(found, Lost):
             yield item, VideoError(_lost(found, timeout_s))
         else:
-            yield item, found if isinstance(found, Frames) else VideoError(found)
+            yield item, _here(found)
 
 
 def _lost(found: Lost, timeout_s: float) -> str:
@@ -112,9 +113,20 @@ def _lost(found: Lost, timeout_s: float) -> str:
     return f"the decoder's process crashed: {found.detail}"
 
 
-def _attempt(reader: Reader, item: ClipItem) -> Frames | str:
+def _here(found: Frames | Parked | str) -> Frames | VideoError:
+    if isinstance(found, Frames):
+        return found
+    if isinstance(found, str):
+        return VideoError(found)
     try:
-        return reader(item)
+        return found.take()
+    except VideoError as error:
+        return error
+
+
+def _attempt(reader: Reader, item: ClipItem) -> Frames | Parked | str:
+    try:
+        return park(reader(item))
     except VideoError as error:
         return str(error)
     except VidbenchError:

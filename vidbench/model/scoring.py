@@ -19,8 +19,9 @@ from vidbench.model.views import VideoViews, as_clips
 from vidbench.video.clip import VideoError, VideoInfo
 
 PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
-# on a CPU: more pixels at a time leave the caches, fewer leave cores idle (measured with X3D-S, -M and Slow)
-PIXELS_PER_BATCH = 2_600_000
+# on a CPU: more pixels at a time leave the caches, fewer leave cores idle; of X3D-S 30 views take 2.3 s two at a time,
+# 3.0 s one or three at a time, 3.4 s six at a time (2 cores)
+PIXELS_PER_BATCH = 900_000
 
 I = TypeVar("I")  # noqa: E741
 

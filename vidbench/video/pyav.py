@@ -36,7 +36,7 @@ def decode(path: Path, wanted: Wanted, fit: Fit | None = None) -> Frames:
     indices = _checked(wanted(info), info)
     # opened again rather than rewound: a bare stream, as of an .h264 file, has no index to seek by
     with _open(path) as container:
-        kept, count = _decode_pass(container, info, set(indices), fit)
+        data, count = _decode_pass(container, info, indices, fit)
     if count != info.frames:
         # edit lists and hidden frames make packets and frames differ; decoding is what counts
         if count == 0:
@@ -46,8 +46,9 @@ def decode(path: Path, wanted: Wanted, fit: Fit | None = None) -> Frames:
         if again != indices:
             indices = again
             with _open(path) as container:
-                kept, _ = _decode_pass(container, info, set(indices), fit)
-    return Frames(info, indices, np.stack([kept[index] for index in indices]))
+                data, _ = _decode_pass(container, info, indices, fit)
+    assert data is not None
+    return Frames(info, indices, data)
 
 
 def _checked(indices: object, info: VideoInfo) -> tuple[int, ...]:
@@ -99,10 +100,11 @@ def _stream(container: InputContainer) -> VideoStream:
 
 
 def _decode_pass(
-    container: InputContainer, info: VideoInfo, wanted: set[int], fit: Fit | None
-) -> tuple[dict[int, NDArray[Any]], int]:
-    """The wanted frames and the number of frames that there are."""
-    kept: dict[int, NDArray[Any]] = {}
+    container: InputContainer, info: VideoInfo, wanted: tuple[int, ...], fit: Fit | None
+) -> tuple[NDArray[Any] | None, int]:
+    """The wanted frames, in one array, and the number of frames that there are."""
+    rows = {index: row for row, index in enumerate(wanted)}
+    data: NDArray[Any] | None = None
     count = 0
     size: tuple[int, int] | None = None
     scaler = VideoReformatter()
@@ -110,15 +112,18 @@ def _decode_pass(
         for frame in container.decode(_stream(container)):
             if frame.is_corrupt:
                 raise VideoError(f"frame {count} is damaged")
-            if count in wanted:
+            if count in rows:
                 size = size or (frame.width, frame.height)
                 if (frame.width, frame.height) != size:
                     raise VideoError(f"the frame size changes at frame {count}")
-                kept[count] = frame.to_ndarray(format="rgb24") if fit is None else fit.frame(frame, scaler)
+                image = frame.to_ndarray(format="rgb24") if fit is None else fit.frame(frame, scaler)
+                if data is None:
+                    data = np.empty((len(rows), *image.shape), image.dtype)
+                data[rows[count]] = image
             count += 1
     except (av.error.FFmpegError, OSError) as error:
         raise VideoError(f"decoding stops after {count} of {info.frames} frames: {_reason(error)}") from error
-    return kept, count
+    return data, count
 
 
 def _reason(error: BaseException) -> str:
