@@ -36,7 +36,7 @@ from vidbench.provenance import provenance
 from vidbench.runs import RunDir, content_hash, default_run_dir
 from vidbench.seeds import seed_for
 from vidbench.video.clip import VideoError
-from vidbench.video.decoder import DECODERS
+from vidbench.video.decoder import AUTO, choose
 
 Json = dict[str, Any]
 DEFAULT_EPS = "8/255"
@@ -118,7 +118,6 @@ def run_attack(request: AttackRequest, reporter: Reporter | None = None) -> Atta
     method = ATTACKS.get(request.attack)
     settings = parse_settings(method, request.attack_settings)
     sweep = _sweep(request, method)
-    DECODERS.get(request.decoder)
     device = resolve_device(request.device)
     if request.engine not in method.engines:
         raise UsageError(f"--engine {request.engine} has no {method.name}", f"It has {', '.join(method.engines)}.")
@@ -133,6 +132,7 @@ def run_attack(request: AttackRequest, reporter: Reporter | None = None) -> Atta
         )
     out = request.out or default_run_dir("attack", f"{request.model}-{request.attack}", request.settings())
     clips = _clips(request, classifier, reporter)
+    decoder = choose(request.decoder, (item.path for item in clips.items if item.kind == "videos"))
     by_labels = request.data is not None or classifier.classes == synthetic.CLASSES
     target = _target(request.target, classifier.num_classes)
     if not by_labels:
@@ -149,6 +149,8 @@ def run_attack(request: AttackRequest, reporter: Reporter | None = None) -> Atta
         "eps": [str(eps.exact) for eps in sweep],
         "attack": {"name": method.name, **settings.model_dump(mode="json")},
     }
+    if request.decoder == AUTO:
+        resolved["decoder"] = decoder
     with RunDir.open(
         out,
         command="attack run",
@@ -165,7 +167,7 @@ def run_attack(request: AttackRequest, reporter: Reporter | None = None) -> Atta
         if resumed:
             reporter.info(f"{out}: {resumed} of {len(clips.items)} clips are done")
         protocol = Protocol.choose(model.card, None, "1x1", model.weights)
-        reader = Reader(request.decoder, preprocess_for(model, clips), protocol)
+        reader = Reader(decoder, preprocess_for(model, clips), protocol)
         with (
             reporter.task("Attacking", total=len(todo), unit="clips") as task,
             closing(read_ahead(reader, todo, request.workers or os.cpu_count() or 1)) as decoded,

@@ -33,9 +33,9 @@ def complete_sources(incomplete: str) -> list[str]:
 
 def complete_decoder(incomplete: str) -> list[str]:
     """Names of the decoders."""
-    from vidbench.video.decoder import DECODERS
+    from vidbench.video.decoder import AUTO, DECODERS
 
-    return [name for name in DECODERS.names() if name.startswith(incomplete)]
+    return [name for name in (*DECODERS.names(), AUTO) if name.startswith(incomplete)]
 
 
 def complete_protocol(incomplete: str) -> list[str]:

@@ -24,8 +24,8 @@ DecoderOpt = Annotated[
     str,
     typer.Option(
         "--decoder",
-        metavar="pyav|torchcodec|decord",
-        help="What reads the videos; the last two are extras.",
+        metavar="pyav|torchcodec|decord|auto",
+        help="What reads the videos; torchcodec and decord are extras, auto tries which reads the first videos.",
         autocompletion=complete_decoder,
     ),
 ]

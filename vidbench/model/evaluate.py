@@ -181,7 +181,7 @@ def _evaluate(request: EvaluateRequest, team: Team, reporter: Reporter) -> Evalu
     classifier = model.classifier
     reader = Reader(asked.decoder, preprocess_for(model, clips), protocol, request.resize)
     with ExitStack() as stack:
-        run = _open(stack, request, model, clips, protocol, device, out, team)
+        run = _open(stack, request, asked, team)
         store = share_of(out, team) if run is None else run.store
         # a clip that failed is tried again: its file may have been mended
         done = team.tell([key for key, held in store.by_key.items() if _finished(held)]) or []
@@ -214,42 +214,37 @@ def _evaluate(request: EvaluateRequest, team: Team, reporter: Reporter) -> Evalu
         return EvaluateResult(out, resumed, team.tell(summary) or {}, team.first)
 
 
-def _open(
-    stack: ExitStack,
-    request: EvaluateRequest,
-    model: LoadedModel,
-    clips: ClipList,
-    protocol: Protocol,
-    device: torch.device,
-    out: Path,
-    team: Team,
-) -> RunDir | None:
+def _open(stack: ExitStack, request: EvaluateRequest, asked: _Asked, team: Team) -> RunDir | None:
     """The run folder, which the first process holds for all; an error of its is everyone's."""
+    model, clips = asked.model, asked.clips
+    resolved = {
+        "architecture": model.architecture,
+        "weights_sha256": model.weights_sha256,
+        "list_sha256": clips.sha256,
+        "root": str(clips.root),
+        "root_rule": clips.root_rule,
+        "protocol": str(asked.protocol),
+    }
+    if request.decoder == AUTO:
+        resolved["decoder"] = asked.decoder
 
     def enter() -> RunDir | None:
         if not team.first:
             return None
         run = stack.enter_context(
             RunDir.open(
-                out,
+                asked.out,
                 command="model eval",
                 request=request.model_dump(mode="json"),
                 settings=request.settings(),
-                resolved={
-                    "architecture": model.architecture,
-                    "weights_sha256": model.weights_sha256,
-                    "list_sha256": clips.sha256,
-                    "root": str(clips.root),
-                    "root_rule": clips.root_rule,
-                    "protocol": str(protocol),
-                },
-                provenance=provenance(str(device), request.seed) | _shared(team),
+                resolved=resolved,
+                provenance=provenance(str(asked.device), request.seed) | _shared(team),
                 overwrite=request.overwrite,
                 products=(PATTERN, *misses.PRODUCTS, *events.PRODUCTS),
                 on_disk=LARGE,
             )
         )
-        gather(out, run.store)
+        gather(asked.out, run.store)
         return run
 
     return team.agree(enter)

@@ -33,7 +33,7 @@ from vidbench.provenance import provenance
 from vidbench.runs import RunDir, default_run_dir, file_sha256
 from vidbench.seeds import seed_for
 from vidbench.video.clip import VideoError
-from vidbench.video.decoder import DECODERS
+from vidbench.video.decoder import DECODERS, choose
 
 Json = dict[str, Any]
 EPOCHS = "epochs.jsonl"
@@ -239,9 +239,8 @@ class _Training:
         self.preprocess: Preprocess = classifier.preprocess
         self.model = training_layout(classifier.to(device))
         self.optimizer = _optimizer(self.model, request)
-        self.store = FootageStore(
-            DECODERS.get(request.decoder), round(self.preprocess.crop * request.jitter), request.cache_mb * 2**20
-        )
+        decode = DECODERS.get(choose(request.decoder, (item.path for item in clips.items)))
+        self.store = FootageStore(decode, round(self.preprocess.crop * request.jitter), request.cache_mb * 2**20)
         self.failures: dict[str, Json] = {}
         self.best: tuple[int, float | None] = (0, None)
 
