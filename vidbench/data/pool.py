@@ -11,9 +11,10 @@ import sys
 import threading
 import time
 import traceback
-from collections.abc import Callable, Generator, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, Pipe, wait
+from types import MappingProxyType
 from typing import Any, Generic, Literal, TypeVar
 
 from vidbench.errors import VidbenchError
@@ -38,7 +39,11 @@ class Lost:
 
 
 def each(
-    function: Callable[[I], R], items: Iterable[I], jobs: int, timeout_s: float | None = None
+    function: Callable[[I], R],
+    items: Iterable[I],
+    jobs: int,
+    timeout_s: float | None = None,
+    environment: Mapping[str, str] = MappingProxyType({}),
 ) -> Generator[tuple[I, R | Lost]]:
     """The results of `function` over `items`, as they come, from `jobs` processes.
 
@@ -51,6 +56,7 @@ def each(
         items: What to work on.
         jobs: Processes, 1 or more.
         timeout_s: Seconds that an item may take.
+        environment: Variables that the processes get besides those of this one.
 
     Raises:
         VidbenchError: As raised by `function`, which ends the work, as for a full disk.
@@ -64,7 +70,7 @@ def each(
                 if worker.item is None:
                     _feed(worker, queue)
             while len(workers) < jobs and (item := next(queue, None)) is not None:
-                workers.append(_Worker(function))
+                workers.append(_Worker(function, environment))
                 workers[-1].give(item)
             busy = [worker for worker in workers if worker.item is not None]
             if not busy:
@@ -102,7 +108,7 @@ def _ready(busy: list[_Worker[I]], timeout_s: float | None) -> list[_Worker[I]]:
 class _Worker(Generic[I]):
     """A process of this module, and the item that it is at."""
 
-    def __init__(self, function: Callable[[I], Any]) -> None:
+    def __init__(self, function: Callable[[I], Any], environment: Mapping[str, str]) -> None:
         self.connection, theirs = Pipe()
         with theirs:
             # a session of its own: Ctrl-C reaches the parent alone, which ends its workers in order
@@ -113,6 +119,7 @@ class _Worker(Generic[I]):
                 # libraries write there what records say better
                 stderr=subprocess.DEVNULL,
                 start_new_session=True,
+                env={**os.environ, **environment},
             )
         self.item: I | None = None
         self.since = 0.0
