@@ -44,6 +44,7 @@ def each(
     jobs: int,
     timeout_s: float | None = None,
     environment: Mapping[str, str] = MappingProxyType({}),
+    in_turns: bool = False,
 ) -> Generator[tuple[I, R | Lost]]:
     """The results of `function` over `items`, as they come, from `jobs` processes.
 
@@ -57,6 +58,9 @@ def each(
         jobs: Processes, 1 or more.
         timeout_s: Seconds that an item may take.
         environment: Variables that the processes get besides those of this one.
+        in_turns: Rest while the caller works on the results: for a caller that needs all cores itself, as threads
+            that wait for each other lose more than the time that one of them is kept from its core. Else the next
+            items are worked on meanwhile.
 
     Raises:
         VidbenchError: As raised by `function`, which ends the work, as for a full disk.
@@ -75,13 +79,17 @@ def each(
             busy = [worker for worker in workers if worker.item is not None]
             if not busy:
                 return
-            for worker in _ready(busy, timeout_s):
-                item = worker.take_item()
-                result = worker.result(timeout_s)
-                if isinstance(result, Lost):
-                    worker.end()
-                    workers.remove(worker)
-                yield item, result
+            found = []
+            while busy:
+                for worker in _ready(busy, timeout_s):
+                    busy.remove(worker)
+                    found.append((worker.take_item(), worker.result(timeout_s)))
+                    if isinstance(found[-1][1], Lost):
+                        worker.end()
+                        workers.remove(worker)
+                if not in_turns:
+                    break
+            yield from found
     finally:
         for worker in workers:
             worker.end()

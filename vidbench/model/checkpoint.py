@@ -311,6 +311,16 @@ def _read_torch(path: Path) -> object:
             # torch.load would hand it to torch.jit.load
             if any(name.endswith("/constants.pkl") for name in archive.namelist()):
                 raise InputError(f"{path}: a TorchScript program, not tensors by name")
+            # nor does it look at checksums: a flipped bit would be a silent other network
+            try:
+                damaged = archive.testzip()
+            except (zipfile.BadZipFile, NotImplementedError, RuntimeError, EOFError, OSError) as error:
+                raise InputError(f"{path}: torch cannot read it: {_first_line(error)}") from error
+            if damaged is not None:
+                raise InputError(
+                    f"{path}: damaged: the checksum of {damaged} in it is another",
+                    "Fetch or copy it again: vidbench weights verify checks what the cache holds.",
+                )
     try:
         return torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:

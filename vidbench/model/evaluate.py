@@ -15,6 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from vidbench.data.dataset import NO_LABEL, ClipItem, ClipList, read_clips
 from vidbench.errors import InputError, UsageError
+from vidbench.memory import keep_memory
 from vidbench.model import events, misses
 from vidbench.model.card import Preprocess
 from vidbench.model.device import resolve_device
@@ -267,9 +268,12 @@ def _work(
 ) -> None:
     # the processes on one machine share its cores
     processes = min(request.workers or max(1, (os.cpu_count() or 1) // team.here), max(1, len(todo)))
+    on_cpu = scorer.device.type == "cpu"
+    if on_cpu:
+        keep_memory()
     with (
         reporter.task("Evaluating", total=len(todo), unit=unit) as task,
-        closing(read_all(reader, team.deal(todo), processes, request.timeout_s)) as read,
+        closing(read_all(reader, team.deal(todo), processes, request.timeout_s, in_turns=on_cpu)) as read,
     ):
         right = good = 0
         for item, outcome in scorer.score(_views(read, reader)):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import stat
 from collections.abc import Generator, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -16,7 +17,7 @@ from vidbench.errors import VidbenchError
 from vidbench.model.card import Preprocess
 from vidbench.model.protocol import Protocol
 from vidbench.video.clip import Frames, VideoError, VideoInfo
-from vidbench.video.decoder import DECODERS, Decoder
+from vidbench.video.decoder import DECODERS, ONE_THREAD, Decoder
 from vidbench.video.fit import Fit
 from vidbench.video.parked import Parked, park
 from vidbench.video.sampling import Resize
@@ -92,7 +93,7 @@ def _refuse_other_files(item: ClipItem) -> None:
 
 
 def read_all(
-    reader: Reader, items: Iterable[ClipItem], processes: int, timeout_s: float
+    reader: Reader, items: Iterable[ClipItem], processes: int, timeout_s: float, in_turns: bool = False
 ) -> Generator[tuple[ClipItem, Frames | VideoError]]:
     """Items and their frames as they come, from worker processes that a decoder may take down.
 
@@ -103,8 +104,10 @@ def read_all(
         items: In any number; taken one by one.
         processes: Worker processes, 1 or more.
         timeout_s: Seconds that one video may take.
+        in_turns: Rest while the caller works, see `vidbench.data.pool.each`.
     """
-    for item, found in each(partial(_attempt, reader), items, processes, timeout_s, KEEP_MEMORY):
+    environment = KEEP_MEMORY | (ONE_THREAD if processes >= (os.cpu_count() or 1) else {})
+    for item, found in each(partial(_attempt, reader), items, processes, timeout_s, environment, in_turns):
         if isinstance(found, Lost):
             yield item, VideoError(_lost(found, timeout_s))
         else:

@@ -15,7 +15,7 @@ from vidbench.errors import MissingError
 from vidbench.model.card import Preprocess
 from vidbench.model.classifier import Classifier
 from vidbench.model.protocol import Protocol
-from vidbench.model.views import VideoViews, as_clips
+from vidbench.model.views import VideoViews, clips_of
 from vidbench.video.clip import VideoError, VideoInfo
 
 PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
@@ -85,6 +85,11 @@ class Scorer:
         self._precision = precision
         self._forward: Callable[[Tensor], Tensor] = compiled_network(classifier) if compiled else classifier
 
+    @property
+    def device(self) -> torch.device:
+        """Where the network computes."""
+        return self._classifier.device
+
     def score(self, videos: Iterable[tuple[I, VideoViews | VideoError]]) -> Iterator[tuple[I, Scored | VideoError]]:
         """The class scores of each video; those that could not be read pass through."""
         waiting: list[tuple[I, VideoViews]] = []
@@ -108,7 +113,7 @@ class Scorer:
         while start < len(views):
             part = views[start : start + self.batch]
             try:
-                found = self._probabilities(torch.stack([videos[place][1].raw(view) for place, view in part]))
+                found = self._probabilities(clips_of([(videos[place][1], view) for place, view in part], self.device))
             except torch.OutOfMemoryError:
                 if self.batch == 1:
                     raise
@@ -124,11 +129,10 @@ class Scorer:
             yield item, Scored(video.info, [float(f"{score:.7g}") for score in total.tolist()])
 
     @torch.inference_mode()
-    def _probabilities(self, raw: Tensor) -> Tensor:
-        """`(N, T, S, S, 3)` in [0, 255] to `(N, K)` float64 probabilities on the CPU."""
-        device = self._classifier.device
-        with autocast(device, self._precision):
-            logits = self._forward(as_clips(raw.to(device, non_blocking=True)))
+    def _probabilities(self, clips: Tensor) -> Tensor:
+        """`(N, 3, T, S, S)` in [0, 1] to `(N, K)` float64 probabilities on the CPU."""
+        with autocast(self.device, self._precision):
+            logits = self._forward(clips)
         return self._classifier.probabilities(logits.float()).double().cpu()
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -33,20 +33,45 @@ class VideoViews:
     def __len__(self) -> int:
         return len(self.places) * len(self.boxes)
 
-    def raw(self, view: int) -> Tensor:
-        """`(T, S, S, 3)` in [0, 255] of view `k * spatial + s`, PySlowFast's order."""
+    def frames(self, view: int) -> Iterator[Tensor]:
+        """The T frames `(S, S, 3)` in [0, 255] of view `k * spatial + s`, PySlowFast's order; nothing is copied."""
         place, box = divmod(view, len(self.boxes))
         left, top, right, bottom = self.boxes[box]
-        return self.images[list(self.places[place]), top:bottom, left:right]
+        for index in self.places[place]:
+            yield self.images[index, top:bottom, left:right]
+
+    def raw(self, view: int) -> Tensor:
+        """The same as `(T, S, S, 3)`."""
+        return torch.stack(list(self.frames(view)))
 
     def clip(self, view: int) -> Tensor:
         """The same as `(3, T, S, S)` float32 in [0, 1]."""
-        return as_clips(self.raw(view)[None])[0]
+        return clips_of([(self, view)])[0]
 
     def batches(self, size: int) -> Iterator[Tensor]:
         """All views in order, `(<= size, 3, T, S, S)` float32 in [0, 1] at a time."""
         for start in range(0, len(self), size):
-            yield as_clips(torch.stack([self.raw(view) for view in range(start, min(start + size, len(self)))]))
+            yield clips_of([(self, view) for view in range(start, min(start + size, len(self)))])
+
+
+def clips_of(views: Sequence[tuple[VideoViews, int]], device: torch.device | None = None) -> Tensor:
+    """Views, which may be of several videos, as `(N, 3, T, S, S)` float32 in [0, 1], its memory channels-last.
+
+    Args:
+        views: Each as a video and its view; all of one shape, which the protocol's crop sees to.
+        device: Where the clips are wanted; None is the CPU. Another device gets the frames as they are and makes
+            floats of them itself.
+    """
+    if device is not None and device.type != "cpu":
+        return as_clips(torch.stack([video.raw(view) for video, view in views]).to(device, non_blocking=True))
+    first, view = views[0]
+    frame = next(first.frames(view))
+    clips = torch.empty(len(views), len(first.places[0]), *frame.shape)
+    for row, (video, view) in enumerate(views):
+        for place, frame in enumerate(video.frames(view)):
+            # read once and written once: a stack that is divided later took as long as two layers of X3D-S
+            torch.div(frame, 255.0, out=clips[row, place])
+    return clips.permute(0, 4, 1, 2, 3)
 
 
 def as_clips(raw: Tensor) -> Tensor:

@@ -17,6 +17,10 @@ if TYPE_CHECKING:
 Wanted = Callable[[VideoInfo], Iterable[int]]
 
 
+ONE_THREAD = {"VIDBENCH_CODEC_THREADS": "1"}
+"""In the environment of a process: a codec shall not take threads of its own, as there is a process for each core."""
+
+
 class Decoder(Protocol):
     """Reads chosen frames of a video."""
 

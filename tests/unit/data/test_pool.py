@@ -38,6 +38,28 @@ def test_items_are_taken_as_workers_become_free() -> None:
     assert len(taken) <= 4
 
 
+def test_workers_in_turns_rest_while_the_caller_works(tmp_path: Path) -> None:
+    places = [tmp_path / str(number) for number in range(6)]
+    seen = []
+    with closing(each(Path.touch, places, jobs=2, in_turns=True)) as results:
+        for _ in results:
+            time.sleep(0.2)
+            seen.append(len(list(tmp_path.iterdir())))
+    assert seen == [2, 2, 4, 4, 6, 6]
+
+
+def test_workers_in_turns_lose_an_item_alone() -> None:
+    items = [signal.SIGKILL, signal.SIGWINCH, signal.SIGCHLD]
+    lost = Lost("crashed", "the worker was ended by SIGKILL")
+    assert dict(each(signal.raise_signal, items, jobs=2, in_turns=True)) == {
+        signal.SIGKILL: lost,
+        signal.SIGWINCH: None,
+        signal.SIGCHLD: None,
+    }
+    slow = dict(each(time.sleep, [60, 0.0, 0.1], jobs=2, timeout_s=2, in_turns=True))
+    assert slow == {60: Lost("timeout", "no end after 2 s"), 0.0: None, 0.1: None}
+
+
 def test_a_worker_that_crashes_costs_its_item_alone() -> None:
     # signal 0 does nothing
     results = dict(each(signal.raise_signal, [signal.SIGKILL, signal.SIGWINCH, signal.SIGABRT, signal.SIGCHLD], jobs=2))

@@ -212,6 +212,17 @@ def test_no_file_and_damaged_files(tmp_path: Path) -> None:
             read_state(damaged)
 
 
+def test_a_flipped_bit_is_found_by_the_checksum(tmp_path: Path) -> None:
+    path = tmp_path / "flipped.pth"
+    torch.save({"a": torch.arange(5000.0)}, path)
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+
+    with pytest.raises(InputError, match=r"flipped\.pth: damaged: the checksum of flipped/data/0"):
+        read_state(path)
+
+
 # --- fitting -----------------------------------------------------------------------------------------------
 
 
