@@ -66,6 +66,14 @@ def read_json(path: Path) -> Json:
     return value
 
 
+def command_of(folder: Path) -> str | None:
+    """What made a run folder, as "attack run"; None where it is none."""
+    if not (folder / MANIFEST).is_file():
+        return None
+    command = read_json(folder / MANIFEST).get("command")
+    return command if isinstance(command, str) else None
+
+
 def default_run_dir(verb: str, model: str, settings: Mapping[str, object]) -> Path:
     """`runs/<verb>-<model>-<8 hex digits of the settings>`: the same command finds its run again."""
     name = "".join(c if c.isalnum() or c in "._-" else "-" for c in Path(model).name) or "model"

@@ -1,9 +1,13 @@
 """`vidbench attack run`, as typed."""
 
+import csv
 import json
+from fractions import Fraction
 from pathlib import Path
 
+import numpy as np
 import pytest
+from PIL import Image
 
 from vidbench.cli.app import main
 from vidbench.data.synthetic import CLASSES
@@ -11,6 +15,11 @@ from vidbench.data.synthetic import CLASSES
 
 def summary(out: Path) -> dict:
     return json.loads((out / "summary.json").read_text())
+
+
+def curve(out: Path) -> list[dict]:
+    (column,) = summary(out)["columns"]
+    return column["curve"]
 
 
 def records(out: Path) -> list[dict]:
@@ -37,8 +46,8 @@ def test_a_sweep_with_its_clean_point(small_model, predicted_list, tmp_path, cap
     found = json.loads(capsys.readouterr().out)["summary"]
     assert found == summary(tmp_path / "run")
     assert found["clean_accuracy"] == 1.0
-    clean, small, large = found["curve"]
-    assert [point["eps"] for point in found["curve"]] == ["0", "2/255", "8/255"]
+    clean, small, large = curve(tmp_path / "run")
+    assert [point["eps"] for point in (clean, small, large)] == ["0", "2/255", "8/255"]
     assert clean["robust_accuracy"] == 1.0
     assert clean["mean_linf"] == 0
     assert large["robust"] <= small["robust"] <= clean["robust"]
@@ -49,17 +58,20 @@ def test_a_sweep_with_its_clean_point(small_model, predicted_list, tmp_path, cap
         assert row["linf"] <= row["eps_value"] + 1e-7
         assert row["robust"] == (row["adv_pred"] == row["label"])
         assert (row["backwards"] > 0) == (row["eps_value"] > 0)
+        # what is broken at one radius is broken at all larger ones, by the same clip
+        assert row["robust"] or row["eps_value"] >= float(Fraction(row["broken_at"]))
 
 
 def test_defaults_are_those_that_the_guide_names(small_model, predicted_list, tmp_path) -> None:
     assert attack(small_model, predicted_list, tmp_path / "run") == 0
     found = summary(tmp_path / "run")
-    assert (found["attack"], found["norm"], found["steps"], found["restarts"]) == ("pgd", "linf", 10, 1)
+    (column,) = found["columns"]
+    assert (column["attack"], column["norm"], column["steps"], column["restarts"]) == ("pgd", "linf", 10, 1)
     assert found["clips"] == min(16, 2 * len(CLASSES))
-    (point,) = found["curve"]
+    (point,) = column["curve"]
     assert point["eps"] == "8/255"
     manifest = json.loads((tmp_path / "run" / "manifest.json").read_text())
-    assert manifest["resolved"]["attack"]["random_start"] is True
+    assert manifest["resolved"]["columns"][0]["settings"]["random_start"] is True
     assert manifest["request"]["argv"][:3] == ["vidbench", "-q", "attack"]
 
 
@@ -140,8 +152,8 @@ def test_targeted_attacks_count_the_clips_that_get_there(small_model, predicted_
     more = ["--eps", "0,32/255", "--target", "random", "--steps", "20", "--limit", "4"]
     assert attack(small_model, predicted_list, tmp_path / "run", *more) == 0
     found = summary(tmp_path / "run")
-    assert found["targeted"]
-    clean, attacked = found["curve"]
+    assert found["target"] == "random"
+    clean, attacked = curve(tmp_path / "run")
     assert clean["target_rate"] == 0
     assert attacked["target_rate"] > 0
     for row in records(tmp_path / "run"):
@@ -161,7 +173,7 @@ def test_more_restarts_never_leave_more_robust_clips(small_model, predicted_list
     for count in ("1", "3"):
         more = ["--eps", "1/255", "--restarts", count, "--steps", "3", "--limit", "8"]
         assert attack(small_model, predicted_list, tmp_path / count, *more) == 0
-    assert summary(tmp_path / "3")["curve"][0]["robust"] <= summary(tmp_path / "1")["curve"][0]["robust"]
+    assert curve(tmp_path / "3")[0]["robust"] <= curve(tmp_path / "1")[0]["robust"]
 
 
 @pytest.mark.parametrize("method", ["fgsm", "pgd"])
@@ -172,15 +184,14 @@ def test_the_toolbox_as_engine(small_model, predicted_list, tmp_path, method, mo
     more = ["--attack", method, "--eps", "4/255", "--limit", "4"]
     assert attack(small_model, predicted_list, tmp_path / "art", *more, "--engine", "art") == 0
     assert attack(small_model, predicted_list, tmp_path / "own", *more) == 0
-    theirs, ours = summary(tmp_path / "art"), summary(tmp_path / "own")
-    assert theirs["engine"] == "art"
+    assert summary(tmp_path / "art")["columns"][0]["engine"] == "art"
     assert list(home.iterdir()) == []
     if method == "fgsm":
         for row, own in zip(records(tmp_path / "art"), records(tmp_path / "own"), strict=True):
             assert row["adv_pred"] == own["adv_pred"]
             assert row["l2"] == pytest.approx(own["l2"], rel=1e-3)
     else:
-        assert ours["curve"][0]["robust"] <= theirs["curve"][0]["robust"]
+        assert curve(tmp_path / "own")[0]["robust"] <= curve(tmp_path / "art")[0]["robust"]
 
 
 def test_broken_clips_are_recorded_and_the_rest_is_attacked(small_model, small_set, tmp_path, capsys) -> None:
@@ -192,12 +203,10 @@ def test_broken_clips_are_recorded_and_the_rest_is_attacked(small_model, small_s
     found = summary(tmp_path / "run")
     assert found["failed"] == 1
     assert found["failures"][0]["path"] == "text.mp4"
-    assert [point["clips"] for point in found["curve"]] == [1, 1]
+    assert [point["clips"] for point in curve(tmp_path / "run")] == [1, 1]
 
 
 def test_film_strips_show_fooled_clips(small_model, predicted_list, tmp_path) -> None:
-    from PIL import Image
-
     assert attack(small_model, predicted_list, tmp_path / "run", "--eps", "32/255") == 0
     found = summary(tmp_path / "run")
     assert 1 <= len(found["examples"]) <= 4
@@ -206,9 +215,104 @@ def test_film_strips_show_fooled_clips(small_model, predicted_list, tmp_path) ->
             assert image.width > image.height > 3 * 32
 
 
-def test_attack_list_and_its_json(capsys) -> None:
+def test_videos_side_by_side_and_files_without_loss(small_model, predicted_list, tmp_path) -> None:
+    from vidbench.video.pyav import decode
+
+    more = ["--eps", "16/255", "--limit", "2", "--attack", "fgsm"]
+    for save in ("ffv1", "png", "h264"):
+        assert attack(small_model, predicted_list, tmp_path / save, *more, "--save", save) == 0
+    fooled = [row for row in records(tmp_path / "ffv1") if "example" in row]
+    for row in fooled:
+        frames = decode(tmp_path / "ffv1" / f"{row['example']}.mp4", lambda info: range(info.frames)).data
+        assert frames.shape[2] > 3 * frames.shape[1]
+    for row in records(tmp_path / "ffv1"):
+        stored = decode(tmp_path / "ffv1" / row["saved"], lambda info: range(info.frames)).data
+        folder = tmp_path / "png" / row["saved"].removesuffix(".mkv")
+        pictures = [np.asarray(Image.open(path)) for path in sorted(folder.glob("*.png"))]
+        assert np.array_equal(stored, np.stack(pictures))
+        assert (tmp_path / "h264" / row["saved"].replace(".mkv", ".mp4")).stat().st_size > 100
+
+
+def test_stored_clips_are_judged_again(small_model, predicted_list, tmp_path) -> None:
+    assert attack(small_model, predicted_list, tmp_path / "run", "--eps", "0,8/255", "--limit", "4") == 0
+    clean, attacked = curve(tmp_path / "run")
+    assert list(attacked["after"]) == ["uint8", "h264-18", "h264-23", "h264-28", "resize"]
+    # compression takes some of a perturbation away, so it can only help; clean clips lose little
+    assert attacked["after"]["h264-28"] >= attacked["robust_accuracy"]
+    assert clean["after"]["uint8"] >= 0.75
+    less = ["--eps", "8/255", "--limit", "4", "--realism", "none"]
+    assert attack(small_model, predicted_list, tmp_path / "less", *less) == 0
+    assert curve(tmp_path / "less")[0]["after"] == {}
+
+
+def test_a_target_that_is_the_label_is_left_out(small_model, predicted_list, tmp_path, capsys) -> None:
+    more = ["--eps", "8/255", "--target", "0", "--realism", "none"]
+    assert attack(small_model, predicted_list, tmp_path / "run", *more) == 0
+    assert "left out:" in capsys.readouterr().out
+    own = [line for line in predicted_list.read_text().splitlines() if line.endswith(" 0")]
+    (column,) = summary(tmp_path / "run")["columns"]
+    assert column["excluded"] == len(own) > 0
+    assert column["curve"][0]["clips"] == 2 * len(CLASSES) - len(own)
+
+
+def test_low_precision_is_confirmed_in_float32(small_model, predicted_list, tmp_path) -> None:
+    more = ["--eps", "2/255,8/255", "--realism", "none"]
+    for precision in ("fp32", "bf16"):
+        assert attack(small_model, predicted_list, tmp_path / precision, *more, "--precision", precision) == 0
+    for full, low in zip(curve(tmp_path / "fp32"), curve(tmp_path / "bf16"), strict=True):
+        assert abs(full["robust"] - low["robust"]) <= 1
+
+
+def test_a_suite_its_resumption_and_its_table(small_model, predicted_list, tmp_path, capsys) -> None:
+    words = ["--suite", "quick", "--eps", "4/255", "--limit", "6", "--realism", "none"]
+    out = tmp_path / "run"
+    assert attack(small_model, predicted_list, out, *words) == 0
+    found = summary(out)
+    assert [column["label"] for column in found["columns"]] == ["fgsm", "pgd-10", "apgd-ce-20"]
+    (worst,) = found["worst"]
+    assert worst["robust"] <= min(column["curve"][0]["robust"] for column in found["columns"])
+    lines = (out / "clips.jsonl").read_text().splitlines(keepends=True)
+    before = (out / "summary.json").read_bytes()
+    # as if it had been killed in the middle of a line
+    (out / "clips.jsonl").write_text("".join(lines[:7]) + lines[7][:40])
+    assert attack(small_model, predicted_list, out, *words) == 0
+    assert len((out / "clips.jsonl").read_text().splitlines()) == len(lines)
+    assert json.loads(before)["worst"] == summary(out)["worst"]
+    capsys.readouterr()
+    assert main(["attack", "table", str(out)]) == 0
+    shown = capsys.readouterr().out
+    assert "pgd-10 L∞ 4/255 RA" in shown
+    assert "pgd-10 L∞ 4/255 AR" in shown
+    assert main(["attack", "table", str(out), str(out)]) == 3
+    assert "is in another run, too" in capsys.readouterr().err
+
+
+def test_a_defence_stands_in_the_table(small_model, predicted_list, tmp_path, capsys) -> None:
+    more = ["--attack", "fgsm", "--eps", "8/255", "--limit", "6", "--realism", "none"]
+    assert attack(small_model, predicted_list, tmp_path / "plain", *more) == 0
+    assert attack(small_model, predicted_list, tmp_path / "gcm", *more, "--defence", "gcm") == 0
+    assert attack(small_model, predicted_list, tmp_path / "known", *more, "--defence", "gcm", "--bpda") == 0
+    left = {name: curve(tmp_path / name)[0]["robust"] for name in ("plain", "gcm", "known")}
+    assert left["gcm"] > left["plain"]
+    assert left["known"] == left["plain"]
+    capsys.readouterr()
+    words = ["attack", "table", str(tmp_path / "plain"), str(tmp_path / "gcm"), "--format", "csv", "--metric", "ar"]
+    assert main(words) == 0
+    rows = list(csv.reader(capsys.readouterr().out.splitlines()))
+    assert rows[0] == ["Model", "Defence", "Clean accuracy", "fgsm L∞ 8/255 AR"]
+    assert [row[1] for row in rows[1:]] == ["none", "gcm"]
+
+
+def test_attack_list_show_and_their_json(capsys) -> None:
     assert main(["attack", "list", "--json"]) == 0
-    rows = json.loads(capsys.readouterr().out)
-    assert [row["attack"] for row in rows] == ["fgsm", "pgd"]
+    found = json.loads(capsys.readouterr().out)
+    names = [row["attack"] for row in found["attacks"]]
+    assert names[:3] == ["fgsm", "r-fgsm", "pgd"]
+    assert "art-hopskipjump" in names
+    assert [row["suite"] for row in found["suites"]] == ["quick", "standard", "video", "robustart"]
+    assert "gcm" in [row["name"] for row in found["defences"]]
     assert main(["attack", "list"]) == 0
     assert "1706.06083" in capsys.readouterr().out
+    assert main(["attack", "show", "pgd"]) == 0
+    assert "steps=10" in capsys.readouterr().out
+    assert main(["attack", "show", "pdg"]) == 3

@@ -1,168 +1,58 @@
-"""The catalogue of attacks: their names, their settings and what they do to a batch."""
+"""The catalogue of attacks, and their settings as typed."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Literal, Protocol, Self
+from functools import partial
+from importlib import import_module
 
-import torch
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
-from torch import Tensor
+from pydantic import ValidationError
 
-from vidbench.attack.gradient import Goal, Logits, Outcome, projected_gradient
-from vidbench.attack.threat import Budget, Eps, Norm
+from vidbench.attack.art.table import ART_ATTACKS
+from vidbench.attack.method import Method, Settings
+from vidbench.attack.threat import Eps
 from vidbench.catalogue import Catalogue, Entry
 from vidbench.errors import UsageError
-from vidbench.seeds import seed_for
 
-Engine = Literal["native", "art"]
-
-
-class Settings(BaseModel):
-    """The settings of one attack, validated by name and range."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class FgsmSettings(Settings):
-    """FGSM has none: one step of size eps from the clean clip."""
-
-
-class PgdSettings(Settings):
-    """The settings of PGD.
-
-    Attributes:
-        steps: Gradient steps.
-        step: Step size like eps ("2/255"); None for a quarter of eps.
-        restarts: Runs from new starts, on the clips that withstood so far.
-        random_start: Start at a uniform draw from the ball; otherwise at the clean clip.
-    """
-
-    steps: int = Field(10, ge=1, le=100_000)
-    step: str | None = None
-    restarts: int = Field(1, ge=1, le=1000)
-    random_start: bool = True
-
-    @model_validator(mode="after")
-    def _restarts_differ(self) -> Self:
-        if self.restarts > 1 and not self.random_start:
-            raise ValueError("restarts without a random start repeat the same attack")
-        return self
-
-    def step_size(self, budget: Budget) -> float:
-        """The step in the budget's norm."""
-        return budget.eps / 4 if self.step is None else Eps.parse(self.step, budget.norm).value
+_TABLE = (
+    ("fgsm", "one gradient step of size eps", "pgd:Fgsm"),
+    ("r-fgsm", "one gradient step from a random start", "pgd:RandomFgsm"),
+    ("pgd", "projected gradient steps from random starts, the first success kept", "pgd:Pgd"),
+    ("pgd-l1-dense", "PGD in L1 with steps along the whole gradient, as RobustART's table", "pgd:PgdL1Dense"),
+    ("pgd-l1-argmax", "PGD in L1 with steps of one value, as the Adversarial Robustness Toolbox 1.18 and later",
+     "pgd:PgdL1Argmax"),
+    ("mi-fgsm", "PGD with momentum", "pgd:MomentumFgsm"),
+    ("noise", "random signs or directions of size eps: the baseline that an attack has to beat", "pgd:Noise"),
+    ("apgd-ce", "Auto-PGD on the cross entropy: step sizes that adapt", "apgd:ApgdCe"),
+    ("apgd-dlr", "Auto-PGD on the difference of logits ratio", "apgd:ApgdDlr"),
+    ("apgd-t", "Auto-PGD on the targeted difference of logits ratio, class after class", "apgd:ApgdTargeted"),
+    ("fab", "the nearest decision boundary, by projections", "fab:Fab"),
+    ("fab-t", "the same, class after class", "fab:FabTargeted"),
+    ("square", "random squares, by scores alone: no gradient", "square:Square"),
+    ("autoattack", "APGD-CE, APGD-T, FAB-T and Square, each on what the earlier ones left", "cascade:AutoAttack"),
+    ("cw", "Carlini and Wagner's smallest L2 perturbation", "cw:CarliniWagner"),
+    ("ddn", "the smallest L2 perturbation by decoupled direction and norm", "ddn:Ddn"),
+    ("fmn", "the smallest perturbation, in a ball whose radius follows the boundary", "fmn:Fmn"),
+    ("deepfool", "steps to the nearest linearised boundary", "deepfool:DeepFool"),
+    ("one-frame", "PGD in the one frame of each clip that serves best", "sparse:OneFrame"),
+    ("sparse", "few perturbed frames, by the sum of the frames' norms", "sparse:Sparse"),
+    ("flicker", "one colour offset per frame, little and smooth over time", "flicker:Flicker"),
+    ("flicker-universal", "one flicker for all clips, at whatever moment it begins", "flicker:UniversalFlicker"),
+    ("universal", "one perturbation for all clips", "universal:Universal"),
+    ("patch", "a patch that stays in its place over all frames", "patch:Patch"),
+    ("patch-universal", "one patch for all clips", "patch:UniversalPatch"),
+    ("border", "a border around all frames", "patch:Border"),
+)  # fmt: skip
 
 
-@dataclass(frozen=True)
-class Batch:
-    """Clips to attack.
-
-    Attributes:
-        clips: `(N, 3, T, H, W)` in [0, 1].
-        goal: What to reach for each.
-        keys: What each clip's random numbers are drawn from.
-        seed: The user's seed.
-    """
-
-    clips: Tensor
-    goal: Goal
-    keys: Sequence[str]
-    seed: int
-
-
-class Method(Protocol):
-    """An attack: a name, norms, settings and the work."""
-
-    name: str
-    summary: str
-    norms: tuple[Norm, ...]
-    source: str
-    engines: tuple[Engine, ...]
-    settings: type[Settings]
-
-    def run(self, logits: Logits, batch: Batch, budget: Budget, settings: Settings) -> tuple[Outcome, list[int]]:
-        """Attack a batch; also the restart that each clip's result comes from."""
-
-
-class Fgsm:
-    """The fast gradient sign method; for L2 the fast gradient method."""
-
-    name = "fgsm"
-    summary = "one gradient step of size eps"
-    norms: tuple[Norm, ...] = ("linf", "l2")
-    source = "Goodfellow et al. 2015, arXiv:1412.6572"
-    engines: tuple[Engine, ...] = ("native", "art")
-    settings: type[Settings] = FgsmSettings
-
-    def run(self, logits: Logits, batch: Batch, budget: Budget, settings: Settings) -> tuple[Outcome, list[int]]:
-        """One step from the clean clip; the result is taken as it falls, whatever it does."""
-        outcome = projected_gradient(
-            logits, batch.clips, batch.goal, budget, steps=1, step_size=budget.eps, stop_early=False
-        )
-        return outcome, [0] * len(batch.clips)
-
-
-class Pgd:
-    """Projected gradient descent from random starts."""
-
-    name = "pgd"
-    summary = "projected gradient steps from random starts, the first success kept"
-    norms: tuple[Norm, ...] = ("linf", "l2")
-    source = "Madry et al. 2018, arXiv:1706.06083"
-    engines: tuple[Engine, ...] = ("native", "art")
-    settings: type[Settings] = PgdSettings
-
-    def run(self, logits: Logits, batch: Batch, budget: Budget, settings: Settings) -> tuple[Outcome, list[int]]:
-        """All restarts, each on the clips that the earlier ones left unbroken."""
-        if not isinstance(settings, PgdSettings):
-            raise TypeError(f"expected PgdSettings, got {type(settings).__name__}")
-        count = len(batch.clips)
-        result = batch.clips.clone()
-        reached = torch.zeros(count, dtype=torch.bool, device=batch.clips.device)
-        forwards, backwards = torch.zeros(count, dtype=torch.long), torch.zeros(count, dtype=torch.long)
-        restarts = [0] * count
-        for restart in range(settings.restarts):
-            left = (~reached).nonzero().flatten()
-            if len(left) == 0:
-                break
-            clips = batch.clips[left]
-            outcome = projected_gradient(
-                logits,
-                clips,
-                batch.goal.of(left),
-                budget,
-                steps=settings.steps,
-                step_size=settings.step_size(budget),
-                start=self._start(clips, batch, left.tolist(), budget, restart) if settings.random_start else None,
-            )
-            # an unbroken clip keeps its last try: its figures show what was tried
-            result[left] = outcome.clips
-            reached[left] = outcome.reached
-            forwards[left.cpu()] += outcome.forwards
-            backwards[left.cpu()] += outcome.backwards
-            for index in left.tolist():
-                restarts[index] = restart
-        return Outcome(result, reached, forwards, backwards), restarts
-
-    @staticmethod
-    def _start(clips: Tensor, batch: Batch, left: list[int], budget: Budget, restart: int) -> Tensor:
-        noise = torch.stack(
-            [
-                budget.random_start(
-                    tuple(clips.shape[1:]),
-                    torch.Generator().manual_seed(seed_for(batch.seed, batch.keys[index], "start", restart)),
-                )
-                for index in left
-            ]
-        )
-        return (clips + noise.to(clips)).clamp_(0.0, 1.0)
+def _load(where: str) -> Method:
+    module, _, name = where.partition(":")
+    method: Method = getattr(import_module(f"vidbench.attack.algorithms.{module}"), name)()
+    return method
 
 
 ATTACKS: Catalogue[Method] = Catalogue(
     "attack",
-    (Entry(Fgsm.name, Fgsm.summary, Fgsm), Entry(Pgd.name, Pgd.summary, Pgd)),
+    (Entry(name, summary, partial(_load, where)) for name, summary, where in _TABLE),
     group="vidbench.attacks",
     listing="vidbench attack list",
 )
@@ -203,9 +93,10 @@ def describe_all() -> list[dict[str, object]]:
                 "summary": entry.summary,
                 "norms": ", ".join(method.norms),
                 "settings": ", ".join(
-                    f"{name}={'eps/4' if value is None else value}" for name, value in defaults.items()
+                    f"{name}={'eps/4' if value is None and name == 'step' else value}"
+                    for name, value in defaults.items()
                 ),
-                "engines": ", ".join(method.engines),
+                "engines": "native, art" if entry.name in ART_ATTACKS else "native",
                 "source": method.source,
             }
         )

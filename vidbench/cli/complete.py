@@ -24,6 +24,13 @@ def complete_attack(incomplete: str) -> list[str]:
     return [name for name in ATTACK_NAMES if name.startswith(incomplete)]
 
 
+def complete_suite(incomplete: str) -> list[str]:
+    """Names of suites of attacks."""
+    from vidbench.attack.names import SUITES
+
+    return [name for name in SUITES if name.startswith(incomplete)]
+
+
 def complete_sources(incomplete: str) -> list[str]:
     """Names of the public sources."""
     from vidbench.data.sources import SOURCES
@@ -43,3 +50,11 @@ def complete_protocol(incomplete: str) -> list[str]:
     from vidbench.model.protocol import RULES
 
     return [name for name in RULES if name.startswith(incomplete)]
+
+
+def complete_defence(incomplete: str) -> list[str]:
+    """Names of defences; of several the last one."""
+    from vidbench.model.defence_names import DEFENCES
+
+    before, comma, last = incomplete.rpartition(",")
+    return [f"{before}{comma}{name}" for name in DEFENCES.names() if name.startswith(last)]

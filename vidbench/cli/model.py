@@ -13,6 +13,7 @@ from vidbench.cli.model_predict import predict
 from vidbench.cli.model_profile import profile
 from vidbench.cli.options import (
     DecoderOpt,
+    DefenceOpt,
     DeviceOpt,
     JsonOpt,
     LimitOpt,
@@ -263,6 +264,7 @@ def eval_(
     ] = None,
     weights: WeightsOpt = "pretrained",
     pull: PullOpt = False,
+    defence: DefenceOpt = None,
     root: RootOpt = None,
     layout: Annotated[str, typer.Option("--layout", metavar="fast|reference", help="Memory layout.")] = "fast",
     precision: Annotated[str, typer.Option("--precision", metavar="fp32|bf16|fp16", help="Of the network.")] = "fp32",
@@ -323,6 +325,8 @@ def _show_eval(result: EvaluateResult) -> None:
     used = found["protocol"]
     size = f"{used['frames']}x{used['stride']}, short side {used['short_side']}, crop {used['crop']}"
     console.out(f"protocol: {used['rule']} {used['views']}, {size}, resize {used['resize']}, {found['precision']}")
+    if found["defence"]:
+        console.out(f"defence: {found['defence']}")
     console.out(f"coverage: {found['evaluated']} evaluated / {found['listed']} listed")
     verdict = found["verdict"]
     if verdict["published"] is not None or verdict["causes"]:

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from vidbench.cli.complete import complete_decoder, complete_protocol
+from vidbench.cli.complete import complete_decoder, complete_defence, complete_protocol
 
 OutOpt = Annotated[
     Path | None,
@@ -37,6 +37,16 @@ ProtocolOpt = Annotated[
         help="Whose rule views are taken by: pyslowfast, pyslowfast-offset, pytorchvideo, mmaction2, mmaction2-fps, "
         "torchvision, charades or ssv2; default: that of the published figure.",
         autocompletion=complete_protocol,
+    ),
+]
+DefenceOpt = Annotated[
+    str | None,
+    typer.Option(
+        "--defence",
+        metavar="NAME[:SETTING],...",
+        help="Defences before the model, in the order in which clips meet them: gcm, resize-pad:218, jpeg:75, "
+        "h264:23, bits:5, smooth-time:3, smooth-space:3 or drop:0.25.",
+        autocompletion=complete_defence,
     ),
 ]
 WorkersOpt = Annotated[int, typer.Option("--workers", min=0, help="Threads that decode; 0 takes one per core.")]

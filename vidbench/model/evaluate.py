@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -18,6 +18,8 @@ from vidbench.errors import InputError, UsageError
 from vidbench.memory import keep_memory
 from vidbench.model import events, misses
 from vidbench.model.card import Preprocess
+from vidbench.model.classifier import Classifier
+from vidbench.model.defences import Defended, defend
 from vidbench.model.device import resolve_device
 from vidbench.model.events import require_tensorboard, write_events
 from vidbench.model.gradcam import cam_layers
@@ -35,6 +37,7 @@ from vidbench.progress import Reporter, SilentReporter
 from vidbench.provenance import provenance
 from vidbench.records import Records
 from vidbench.runs import RunDir, default_run_dir
+from vidbench.seeds import seed_for
 from vidbench.video.clip import Frames, VideoError
 from vidbench.video.decoder import AUTO, DECODERS, choose
 from vidbench.video.sampling import Resize
@@ -55,6 +58,7 @@ class EvaluateRequest(BaseModel):
         resize: "decode" or "exact"; None for the protocol's.
         weights: "pretrained", "random", the tag of other published weights or a file, for a catalogue name.
         pull: Download missing weights.
+        defence: Defences before the model, "gcm,jpeg:75"; None for none.
         layout: "fast" (channels-last, folded normalisation) or "reference"; equal to about 1e-6.
         precision: "fp32", "bf16" or "fp16".
         compile: Run the network through `torch.compile`.
@@ -79,6 +83,7 @@ class EvaluateRequest(BaseModel):
     resize: Resize | None = None
     weights: str = "pretrained"
     pull: bool = False
+    defence: str | None = None
     layout: str = Field("fast", pattern="^(fast|reference)$")
     precision: str = Field("fp32", pattern="^(fp32|bf16|fp16)$")
     compile: bool = False
@@ -102,7 +107,9 @@ class EvaluateRequest(BaseModel):
             "model", "clips", "root", "protocol", "views", "resize", "weights", "layout", "precision", "decoder",
             "seed", "limit",
         )  # fmt: skip
-        return {name: value for name, value in self.model_dump(mode="json").items() if name in chosen}
+        settings = {name: value for name, value in self.model_dump(mode="json").items() if name in chosen}
+        # only where there is one: the folder of a run is named by its settings
+        return settings if self.defence is None else settings | {"defence": self.defence}
 
 
 @dataclass(frozen=True)
@@ -132,6 +139,7 @@ def evaluate(request: EvaluateRequest, reporter: Reporter | None = None) -> Eval
     Raises:
         InputError: The list, or a label beyond the model's classes.
         MissingError: Weights or device.
+        UsageError: No such defence, or another setting that does not fit.
         RunConflictError: `out` holds a run of other settings.
     """
     team = Team.join()
@@ -165,6 +173,8 @@ def _prepare(request: EvaluateRequest, team: Team, reporter: Reporter) -> _Asked
     model = load_model(
         request.model, weights=request.weights, pull=request.pull, seed=request.seed, device=device, reporter=reporter
     )
+    if request.defence is not None:
+        model = replace(model, classifier=defend(model.classifier, request.defence))
     classifier = model.classifier
     if request.cam:
         cam_layers(classifier, request.cam_layers or None)
@@ -197,6 +207,7 @@ def _evaluate(request: EvaluateRequest, team: Team, reporter: Reporter) -> Evalu
             request.batch or batch_for(reader.preprocess, protocol, device),
             request.precision,
             request.compile,
+            _seeds(request.seed, classifier),
         )
         if team.size > 1:
             reporter.info(f"{team.size} processes share this run; what follows is this one's part")
@@ -334,6 +345,13 @@ def _record(item: ClipItem, outcome: Scored | VideoError) -> Json:
 def _finished(record: Json) -> bool:
     """Whether a video has its scores: one whose record was changed by something else is done again."""
     return record.get("status") == "ok" and "pred" in record and ("rank" in record or "labels" in record)
+
+
+def _seeds(seed: int, classifier: Classifier) -> Callable[[ClipItem, int], int] | None:
+    """What the defences of each view draw from; None where nothing is random."""
+    if not (isinstance(classifier, Defended) and classifier.random):
+        return None
+    return lambda item, view: seed_for(seed, "defence", item.key, view)
 
 
 def _device(name: str, team: Team) -> torch.device:

@@ -165,13 +165,15 @@ class _Depthwise(torch.autograd.Function):
     @torch.autograd.function.once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
         images, weight = ctx.saved_tensors
+        # under autocast the gradient comes in the low precision, and the weight is float32 still
+        weight = weight.to(gradient.dtype)
         wanted: Callable[[int], bool] = lambda index: ctx.needs_input_grad[index]  # noqa: E731
         to_images = _input_gradient(gradient, weight, ctx.shape, ctx.stride, ctx.padding) if wanted(0) else None
         to_weight = None
         if wanted(1):
             _, to_weight, _ = torch.ops.aten.convolution_backward(
-                gradient, images, weight, None, ctx.stride, ctx.padding, (1, 1, 1), False, (0, 0, 0), len(weight),
-                (False, True, False),
+                gradient, images.to(gradient.dtype), weight, None, ctx.stride, ctx.padding, (1, 1, 1), False,
+                (0, 0, 0), len(weight), (False, True, False),
             )  # fmt: skip
         to_bias = gradient.sum((0, 2, 3, 4)) if ctx.with_bias and wanted(2) else None
         return to_images, to_weight, to_bias, None, None

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
@@ -14,6 +14,7 @@ from torch import Tensor
 from vidbench.errors import MissingError
 from vidbench.model.card import Preprocess
 from vidbench.model.classifier import Classifier
+from vidbench.model.defences import Defended
 from vidbench.model.protocol import Protocol
 from vidbench.model.views import VideoViews, clips_of
 from vidbench.video.clip import VideoError, VideoInfo
@@ -63,6 +64,8 @@ class Scorer:
         precision: "fp32", "bf16" or "fp16": of convolutions and products, by autocast. Sums over positions and views
             are float32 and float64.
         compiled: Whether the network goes through `torch.compile`.
+        seeds: For a classifier that draws random numbers: the seed of a view of an item. Views then go through it
+            one by one, so that its draws depend on nothing else.
 
     Attributes:
         batch: Views per forward pass now; halved where a GPU's memory did not hold them.
@@ -78,8 +81,10 @@ class Scorer:
         batch: int,
         precision: str = "fp32",
         compiled: bool = False,
+        seeds: Callable[[Any, int], int] | None = None,
     ) -> None:
-        self.batch = batch
+        self.batch = batch if seeds is None else 1
+        self._seeds = seeds
         self._classifier = classifier
         self._protocol = protocol
         self._precision = precision
@@ -113,7 +118,9 @@ class Scorer:
         while start < len(views):
             part = views[start : start + self.batch]
             try:
-                found = self._probabilities(clips_of([(videos[place][1], view) for place, view in part], self.device))
+                clips = clips_of([(videos[place][1], view) for place, view in part], self.device)
+                with self._seeded(videos[part[0][0]][0], part[0][1]):
+                    found = self._probabilities(clips)
             except torch.OutOfMemoryError:
                 if self.batch == 1:
                     raise
@@ -127,6 +134,16 @@ class Scorer:
             scores = torch.stack(found_rows)
             total = scores.sum(0) / len(scores) if self._protocol.rule.ensemble == "mean" else scores.max(0).values
             yield item, Scored(video.info, [float(f"{score:.7g}") for score in total.tolist()])
+
+    @contextmanager
+    def _seeded(self, item: object, view: int) -> Iterator[None]:
+        """Random numbers of the view's own, where there are any; those of everyone else go on as before."""
+        if self._seeds is None:
+            yield
+            return
+        with torch.random.fork_rng(devices=[self.device] if self.device.type == "cuda" else []):
+            torch.manual_seed(self._seeds(item, view))
+            yield
 
     @torch.inference_mode()
     def _probabilities(self, clips: Tensor) -> Tensor:
@@ -154,11 +171,14 @@ def require_compiler(device: torch.device) -> None:
 
 
 def compiled_network(classifier: Classifier) -> Callable[[Tensor], Tensor]:
-    """The classifier through `torch.compile`.
+    """The classifier through `torch.compile`; defences before it stay as they are, codecs and draws among them.
 
     Raises:
         MissingError: It needs a C++ compiler on a CPU, and there is none.
     """
     require_compiler(classifier.device)
+    if isinstance(classifier, Defended):
+        behind, changed = compiled_network(classifier.inner), classifier.changed
+        return lambda clips: behind(changed(clips))
     compiled: Callable[[Tensor], Tensor] = torch.compile(classifier, dynamic=False)
     return compiled

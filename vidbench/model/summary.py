@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from vidbench.data.dataset import ClipItem, ClipList
+from vidbench.model.defences import Defended
 from vidbench.model.metrics import confused_pairs, confusion, mean_class_accuracy, wilson
 from vidbench.model.multilabel import average_precision, mean_ap_interval
 from vidbench.model.reading import Reader
@@ -52,6 +53,7 @@ def summarise(clips: ClipList, store: Records, model: LoadedModel, reader: Reade
             "crop": crop,
         },
         "precision": precision,
+        "defence": classifier.text if isinstance(classifier, Defended) else None,
     }
     figures = _several(good, store, names) if classifier.several else _single(good, names)
     verdict = _verdict(clips, good, store, model, reader, summary, figures)
@@ -84,7 +86,8 @@ def _verdict(
         mean_ap=figures.get("mean_ap"),
         mean_ap_interval=(figures.get("mean_ap_low", 0.0), figures.get("mean_ap_high", 1.0)),
     )
-    own = model.reference != model.architecture
+    # what a published figure says of a network it does not say of the network behind a defence
+    own = model.reference != model.architecture or isinstance(model.classifier, Defended)
     found = judge(
         outcome,
         None if own else published_for(model.card, model.weights),

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from pydantic import ValidationError
 
 from vidbench.errors import InputError
 from vidbench.report.summaries import (
-    AttackSummary,
+    AttackedExample,
+    AttackRun,
     Epoch,
     EvalSummary,
     Example,
@@ -21,15 +23,22 @@ from vidbench.report.summaries import (
     Record,
     Stored,
     Summary,
+    VerifySummary,
+    budget,
 )
 from vidbench.runs import MANIFEST, RECORDS, SCHEMA_VERSION, SUMMARY
 
 EPOCHS = "epochs.jsonl"
 MAX_IMAGES = {"attack": 6, "eval": 12}
 MAX_IMAGE_BYTES = 1_500_000
-KINDS: dict[str, Kind] = {"model eval": "eval", "model finetune": "finetune", "attack run": "attack"}
+KINDS: dict[str, Kind] = {
+    "model eval": "eval",
+    "model finetune": "finetune",
+    "attack run": "attack",
+    "attack verify": "verify",
+}
 _PNG = b"\x89PNG\r\n\x1a\n"
-_REMEDY = "Give folders that `vidbench model eval`, `model finetune` or `attack run` wrote."
+_REMEDY = "Give folders that `vidbench model eval`, `model finetune`, `attack run` or `attack verify` wrote."
 
 M = TypeVar("M", bound=Stored)
 
@@ -61,7 +70,11 @@ class Run:
 
 @dataclass(frozen=True)
 class Image:
-    """A film strip's bytes, its size in pixels, what it shows, whether a row of it is heat, and of which maps."""
+    """A film strip's bytes, its size in pixels, what it shows, whether a row of it is heat, and of which maps.
+
+    Attributes:
+        video: The bytes of an MP4 file that shows the same in motion; empty without one.
+    """
 
     data: bytes
     width: int
@@ -69,6 +82,7 @@ class Image:
     caption: str
     heat: bool = False
     maps: tuple[str, ...] = ()
+    video: bytes = b""
 
 
 def read_runs(folders: tuple[Path, ...]) -> tuple[Run, ...]:
@@ -125,7 +139,25 @@ def _summary(kind: Kind, path: Path) -> Summary:
         return _parse(EvalSummary, text, source)
     if kind == "finetune":
         return _parse(FinetuneSummary, text, source)
-    return _parse(AttackSummary, text, source)
+    if kind == "verify":
+        return _parse(VerifySummary, text, source)
+    if _parse(_AttackForm, text, source).is_old:
+        raise InputError(
+            f"{source}: written by an older version of vidbench, which kept other figures",
+            "Run the attack again with --overwrite.",
+        )
+    return _parse(AttackRun, text, source)
+
+
+class _AttackForm(Stored):
+    """Whether the figures of an attack stand by themselves, as they once did, or in columns."""
+
+    columns: Any = None
+    curve: Any = None
+
+    @property
+    def is_old(self) -> bool:
+        return self.columns is None and self.curve is not None
 
 
 def _epochs(path: Path) -> tuple[Epoch, ...]:
@@ -173,29 +205,77 @@ def _parse(model: type[M], text: bytes, source: str) -> M:
 def read_images(run: Run) -> tuple[tuple[Image, ...], tuple[str, ...]]:
     """The film strips of an attack or of the worst misses of an evaluation, and a remark for each that is left out.
 
-    At most `MAX_IMAGES` of the run's kind, PNG files of at most `MAX_IMAGE_BYTES`, and only from inside the run
-    folder: the names come from a file that anyone may have written.
+    At most `MAX_IMAGES` of the run's kind, PNG files (and beside them MP4 files) of at most `MAX_IMAGE_BYTES`, and
+    only from inside the run folder: the names come from a file that anyone may have written.
     """
-    if not isinstance(run.summary, AttackSummary | EvalSummary):
+    read: list[tuple[str, tuple[Image | str, str | None]]]
+    if isinstance(run.summary, AttackRun):
+        read = [(one.file, _attacked_image(run.folder, one, run.summary)) for one in _of_each(run.summary)]
+    elif isinstance(run.summary, EvalSummary):
+        strips = run.summary.examples[: MAX_IMAGES["eval"]]
+        read = [(one.file, (_image(run.folder, one), None)) for one in strips]
+    else:
         return (), ()
-    most = MAX_IMAGES[run.summary.kind]
     images: list[Image] = []
     remarks: list[str] = []
-    for example in run.summary.examples[:most]:
-        found = _image(run.folder, example)
+    for file, (found, remark) in read:
         if isinstance(found, Image):
             images.append(found)
         else:
-            remarks.append(f"{example.file}: {found}")
-    more = len(run.summary.examples) - most
+            remarks.append(f"{file}: {found}")
+        remarks += [remark] if remark else []
+    more = len(run.summary.examples) - len(read)
     if more > 0:
-        remarks.append(f"{more} more in the run folder; a report shows at most {most} of a run")
+        remarks.append(f"{more} more in the run folder; a report shows at most {len(read)} of a run")
     return tuple(images), tuple(remarks)
 
 
+def _of_each(summary: AttackRun) -> tuple[AttackedExample, ...]:
+    """As many examples as are shown: of each attack the first, then of each the second; attack by attack."""
+    seen: Counter[str] = Counter()
+    ranked = []
+    for place, example in enumerate(summary.examples):
+        ranked.append((seen[example.column], place))
+        seen[example.column] += 1
+    places = sorted(place for _, place in sorted(ranked)[: MAX_IMAGES["attack"]])
+    return tuple(summary.examples[place] for place in places)
+
+
+def _attacked_image(folder: Path, example: AttackedExample, summary: AttackRun) -> tuple[Image | str, str | None]:
+    """The strip of an attacked clip with its video, and a remark where the video is left out."""
+    found = _image(folder, Example(file=example.file, caption=_caption(example, summary)))
+    if isinstance(found, str) or not example.video:
+        return found, None
+    video = _inside(folder, example.video)
+    if isinstance(video, bytes) and video[4:8] != b"ftyp":
+        video = "not shown: not an MP4 file"
+    if isinstance(video, str):
+        return found, f"{example.video}: {video}"
+    return replace(found, video=video), None
+
+
+def _caption(example: AttackedExample, summary: AttackRun) -> str:
+    if example.clean_pred is None or example.adv_pred is None:
+        return example.path or example.file
+    clean, attacked = summary.class_name(example.clean_pred), summary.class_name(example.adv_pred)
+    where = budget(example.norm, example.eps)
+    return f"{example.path}: {clean} becomes {attacked} under {example.column} at {where}"
+
+
 def _image(folder: Path, example: Example) -> Image | str:
+    data = _inside(folder, example.file)
+    if isinstance(data, str):
+        return data
+    if not data.startswith(_PNG) or data[12:16] != b"IHDR" or len(data) < 24:
+        return "not shown: not a PNG file"
+    width, height = (int.from_bytes(data[start : start + 4], "big") for start in (16, 20))
+    return Image(data, width, height, example.caption or example.file, example.heat, example.maps)
+
+
+def _inside(folder: Path, name: str) -> bytes | str:
+    """The bytes of a file of the run folder, or why it is not shown."""
     try:
-        path = (folder / example.file).resolve()
+        path = (folder / name).resolve()
         if not path.is_relative_to(folder.resolve()):
             return "not shown: it lies outside the run folder"
         if not path.is_file():
@@ -203,11 +283,7 @@ def _image(folder: Path, example: Example) -> Image | str:
         size = path.stat().st_size
         if size > MAX_IMAGE_BYTES:
             return f"not shown: {size / 1e6:.1f} MB, more than {MAX_IMAGE_BYTES / 1e6:.1f} MB"
-        data = path.read_bytes()
+        return path.read_bytes()
     except (OSError, ValueError) as error:
         # a name with a NUL byte is a ValueError
         return f"not shown: {error.strerror if isinstance(error, OSError) else error}"
-    if not data.startswith(_PNG) or data[12:16] != b"IHDR" or len(data) < 24:
-        return "not shown: not a PNG file"
-    width, height = (int.from_bytes(data[start : start + 4], "big") for start in (16, 20))
-    return Image(data, width, height, example.caption or example.file, example.heat, example.maps)

@@ -4,11 +4,27 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from vidbench.report.attack_verdict import best_known, status_words, verify_labels
 from vidbench.report.evaluation import eval_labels
 from vidbench.report.folders import Run
 from vidbench.report.markup import Html, count, figure, interval, join, percent, plural, tag
-from vidbench.report.robustness import attack_labels, budget, fooling_interval, headline
-from vidbench.report.summaries import AttackSummary, EvalSummary, FinetuneSummary
+from vidbench.report.robustness import (
+    attack_labels,
+    fooling_interval,
+    headline,
+    worst_headlines,
+    worst_words,
+)
+from vidbench.report.summaries import (
+    AttackRun,
+    AttackSummary,
+    CurvePoint,
+    EvalSummary,
+    FinetuneSummary,
+    VerifySummary,
+    WorstPoint,
+    budget,
+)
 from vidbench.report.verdict import verdict_sentence, verdict_words
 
 _FEW = 4
@@ -26,6 +42,7 @@ def lead(runs: Sequence[Run]) -> Html:
         more = f"; {count(len(held) - _FEW)} more are in the tables below" if len(held) > _FEW else ""
         listed = "; ".join(held[:_FEW])
         sentences.append(f"Robust accuracy, which a stronger attack can only lower, is {listed}{more}.")
+    sentences += _verified(runs)[:_FEW]
     failed = sum(run.summary.failed for run in runs if run.summary is not None)
     if failed:
         sentences.append(f"{plural(failed, 'clip')} could not be used; below, each is listed with its reason.")
@@ -89,22 +106,53 @@ def _changed(runs: Sequence[Run]) -> list[str]:
         elif summary.reference == "predictions":
             sentences.append(
                 f"{percent(point.fooling_rate)} of {plural(point.clips, 'prediction')} change under {label}"
-                f" ({budget(summary.norm, point)}); the clips carry no label of the model's classes."
+                f" ({budget(summary.norm, point.eps)}); the clips carry no label of the model's classes."
             )
     return sentences
 
 
 def _held(runs: Sequence[Run]) -> list[str]:
+    """Robust accuracies: of several attacks that share a budget that of the worst case alone."""
     phrases = []
-    for label, _, summary in attack_labels(runs):
-        point = headline(summary)
-        if point is None or summary.reference == "predictions":
+    united: set[tuple[int, str]] = set()
+    for run, point in _worst_cases(runs):
+        united |= {(id(run), name) for name in point.attacks}
+        phrases.append(_phrase(point, f"under {worst_words(run, point, runs)} ({budget(point.norm, point.eps)})"))
+    for label, run, summary in attack_labels(runs):
+        found = headline(summary)
+        if found is None or summary.reference == "predictions" or (id(run), summary.column.label) in united:
             continue
-        span = interval(point.low, point.high)
-        behind = f"{count(point.robust)} of {plural(point.clips, 'clip')}" + (f", 95% interval {span}" if span else "")
-        where = f"under {label} ({budget(summary.norm, point)})"
-        phrases.append(f"{percent(point.robust_accuracy)} {where}: {behind}")
+        phrases.append(_phrase(found, f"under {label} ({budget(summary.norm, found.eps)})"))
     return phrases
+
+
+def _worst_cases(runs: Sequence[Run]) -> list[tuple[Run, WorstPoint]]:
+    return [
+        (run, point)
+        for run in runs
+        if isinstance(run.summary, AttackRun) and run.summary.reference == "labels"
+        for point in worst_headlines(run.summary)
+    ]
+
+
+def _phrase(point: CurvePoint | WorstPoint, where: str) -> str:
+    span = interval(point.low, point.high)
+    behind = f"{count(point.robust)} of {plural(point.clips, 'clip')}" + (f", 95% interval {span}" if span else "")
+    return f"{percent(point.robust_accuracy)} {where}: {behind}"
+
+
+def _verified(runs: Sequence[Run]) -> list[str]:
+    sentences = []
+    for label, _, summary in verify_labels(runs):
+        best = best_known(summary)
+        said = ""
+        if best is not None:
+            what = "robust accuracy" if summary.reference == "labels" else "share of unchanged predictions"
+            said = f"; the best known {what} at {budget(summary.norm, best[0])} is {percent(best[1])}"
+            if summary.run and (reported := summary.reported_ra.get(best[0])) is not None:
+                said += f", against {percent(reported)} reported"
+        sentences.append(f"Verdict on the robustness of {label}: {status_words(summary).lower()}{said}.")
+    return sentences
 
 
 def tiles(runs: Sequence[Run]) -> Html:
@@ -117,8 +165,10 @@ def tiles(runs: Sequence[Run]) -> Html:
         beside = verdict_words(summary.verdict) if summary.verdict is not None else ""
         remarks = (_range(low, high), plural(summary.evaluated, "clip"), beside)
         found.append(_tile(title, percent(value), label, *remarks))
+    found += [_worst_tile(worst_words(run, point, runs), point) for run, point in _worst_cases(runs)]
     for label, _, attack in attack_labels(runs):
         found += _attack_tiles(label, attack)
+    found += [_verify_tile(label, one) for label, _, one in verify_labels(runs)]
     if len(evals) == 1:
         ((label, _, summary),) = evals
         left_out = f"{count(summary.failed)} failed" if summary.failed else "none failed"
@@ -140,7 +190,7 @@ def _attack_tiles(label: str, summary: AttackSummary) -> list[Html]:
     point = headline(summary)
     if point is None:
         return []
-    subject = f"{label}, {budget(summary.norm, point)}"
+    subject = f"{label}, {budget(summary.norm, point.eps)}"
     clips = plural(point.clips, "clip")
     if summary.reference == "predictions":
         return [_tile("Fooling rate", percent(point.fooling_rate), subject, _range(*fooling_interval(point)), clips)]
@@ -148,6 +198,22 @@ def _attack_tiles(label: str, summary: AttackSummary) -> list[Html]:
     if largest is not point:
         clips += f"; {percent(largest.robust_accuracy)} at {largest.eps}"
     return [_tile("Robust accuracy", percent(point.robust_accuracy), subject, _range(point.low, point.high), clips)]
+
+
+def _worst_tile(name: str, point: WorstPoint) -> Html:
+    subject = f"{name}, {budget(point.norm, point.eps)}"
+    span, clips = _range(point.low, point.high), plural(point.clips, "clip")
+    return _tile("Worst-case robust accuracy", percent(point.robust_accuracy), subject, span, clips)
+
+
+def _verify_tile(label: str, summary: VerifySummary) -> Html:
+    best = best_known(summary)
+    verdict = f"Verdict: {status_words(summary).lower()}"
+    if best is None:
+        return _tile("Verdict", status_words(summary), label, plural(summary.evaluated, "clip"))
+    subject = f"{label}, {budget(summary.norm, best[0])}"
+    title = "Best known robust accuracy" if summary.reference == "labels" else "Best known unchanged share"
+    return _tile(title, percent(best[1]), subject, verdict, plural(summary.evaluated, "clip"))
 
 
 def _range(low: float | None, high: float | None) -> str:
@@ -171,7 +237,7 @@ def models(runs: Sequence[Run]) -> list[str]:
     """The models on the page, each once, in order; runs that are not done name theirs in the manifest."""
     found: dict[str, None] = {}
     for run in runs:
-        if isinstance(run.summary, EvalSummary | FinetuneSummary | AttackSummary):
+        if run.summary is not None:
             found[run.summary.short] = None
         else:
             named = run.manifest.resolved.get("model", run.manifest.request.get("model"))

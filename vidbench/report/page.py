@@ -12,23 +12,25 @@ from pydantic import BaseModel, ConfigDict, Field
 import vidbench
 from vidbench.errors import InputError, UsageError
 from vidbench.progress import Reporter, SilentReporter
+from vidbench.report.attack_verdict import verify_section
 from vidbench.report.evaluation import evaluation_section
 from vidbench.report.folders import Image, Run, read_images, read_runs
 from vidbench.report.markup import Html, join, plural, tag
 from vidbench.report.overview import lead, models, tiles
 from vidbench.report.reproduction import reproduction_section
 from vidbench.report.robustness import robustness_section
-from vidbench.report.summaries import AttackSummary, EvalSummary
+from vidbench.report.summaries import AttackRun, EvalSummary, VerifySummary
 from vidbench.report.training import training_section
 from vidbench.runs import write_text_atomic
 
-_POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:"
+_POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:; media-src data:"
 _FEW = 100
 _TITLES = {
     "summary": "Summary",
     "training": "Training",
     "evaluation": "Evaluation",
     "robustness": "Robustness",
+    "verification": "Verification of robustness",
     "reading": "How to read this",
     "reproduction": "Reproduction",
 }
@@ -38,7 +40,8 @@ class ReportRequest(BaseModel):
     """Which runs to show, and where.
 
     Attributes:
-        runs: Run folders of `model eval`, `model finetune` and `attack run`, in the order to show them.
+        runs: Run folders of `model eval`, `model finetune`, `attack run` and `attack verify`, in the order to show
+            them.
         out: The page; its name ends in `.html`.
         title: Of the page; made from the models' names where empty.
     """
@@ -107,6 +110,8 @@ def _sections(runs: Sequence[Run], images: Sequence[tuple[Run, tuple[Image, ...]
         sections["evaluation"] = evaluation_section(runs, images)
     if "attack" in kinds:
         sections["robustness"] = robustness_section(runs, images)
+    if "verify" in kinds:
+        sections["verification"] = verify_section(runs)
     sections["reading"] = _reading(runs)
     sections["reproduction"] = reproduction_section(runs)
     return sections
@@ -129,8 +134,10 @@ def _reading(runs: Sequence[Run]) -> Html:
             " no difference is shown, which of few clips says little."
         )
     sizes = [one.evaluated for one in evals]
-    attacks = [run.summary for run in runs if isinstance(run.summary, AttackSummary)]
-    sizes += [point.clips for attack in attacks for point in attack.curve]
+    attacks = [run.summary for run in runs if isinstance(run.summary, AttackRun)]
+    sizes += [point.clips for attack in attacks for column in attack.columns for point in column.curve]
+    verified = [run.summary for run in runs if isinstance(run.summary, VerifySummary)]
+    sizes += [one.evaluated for one in verified]
     if sizes and min(sizes) < _FEW:
         notes.append(
             f"Few clips: the least number behind a figure is {min(sizes)}. Two figures whose intervals overlap much are"
@@ -144,10 +151,16 @@ def _reading(runs: Sequence[Run]) -> Html:
             "A curve should fall as the budget grows and should come near zero for a large one. Where it does not,"
             " suspect the attack first.",
             "Budgets and mean norms are in units of the pixel range and hold per clip: L∞ bounds the change of each"
-            " value, L2 that of the whole clip, so budgets of different norms are not comparable.",
+            " value, L2 and L1 that of the whole clip, so budgets of different norms are not comparable.",
             "Clean accuracy in an attack run is that of the very clips and views that were attacked. It may differ"
             " from the accuracy of an evaluation, which may average several views.",
         ]
+    if verified:
+        notes.append(
+            "A verification attacks in many ways and looks for signs that a figure comes from a weak attack or from"
+            " concealed gradients. It never proves robustness: its best verdict is that nothing speaks against the"
+            " figure, which remains an upper bound."
+        )
     notes.append("Failed clips are in no accuracy: they are counted and listed apart.")
     return tag("ul", *(tag("li", note) for note in notes))
 

@@ -37,10 +37,11 @@ class Point:
 
 @dataclass(frozen=True)
 class Series:
-    """Points by rising x, joined by a line."""
+    """Points by rising x, joined by a line; `stepped` keeps each value until the next point."""
 
     name: str
     points: tuple[Point, ...]
+    stepped: bool = False
 
 
 @dataclass(frozen=True)
@@ -305,12 +306,21 @@ def _line(frame: _Frame, index: int, series: Series) -> Html:
         tag(
             "path",
             class_=f"line c{index % COLOURS}",
-            d=_path(*(frame.at(point.x, y) for point, y in run)),
+            d=_path(*(frame.at(x, y) for x, y in _corners(run, series.stepped))),
             stroke_dasharray=dash,
         )
         for run in _runs(series.points)
         if len(run) > 1
     )
+
+
+def _corners(run: Sequence[tuple[Point, float]], stepped: bool) -> list[tuple[float, float]]:
+    corners: list[tuple[float, float]] = []
+    for point, y in run:
+        if stepped and corners:
+            corners.append((point.x, corners[-1][1]))
+        corners.append((point.x, y))
+    return corners
 
 
 def _labels(frame: _Frame, drawn: Sequence[tuple[int, Series]], room: float) -> Html:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-Kind = Literal["eval", "finetune", "attack"]
+Kind = Literal["eval", "finetune", "attack", "verify"]
 
 Count = Annotated[int, Field(ge=0)]
 Fraction = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
@@ -14,6 +15,18 @@ Amount = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Percent = Annotated[float, Field(ge=0, le=100, allow_inf_nan=False)]
 Points = Annotated[float, Field(ge=-100, le=100, allow_inf_nan=False)]
 Reach = Annotated[float, Field(ge=0, le=1000, allow_inf_nan=False)]
+
+_NORMS = {"linf": "L\u221e", "l2": "L2", "l1": "L1", "l21": "L2,1"}
+
+
+def norm_name(norm: str) -> str:
+    """The norm as it is written in papers."""
+    return _NORMS.get(norm, norm)
+
+
+def budget(norm: str, eps: str) -> str:
+    """A budget with its norm: `L∞ ≤ 8/255`."""
+    return f"{norm_name(norm)}\u00a0\u2264\u00a0{eps}"
 
 
 class Stored(BaseModel):
@@ -240,31 +253,182 @@ class CurvePoint(Stored):
     target_rate: Fraction | None = None
     mean_linf: float | None = None
     mean_l2: float | None = None
+    mean_l1: float | None = None
+    after: dict[str, Fraction] = {}
 
 
-class AttackSummary(_OfModel):
-    """`summary.json` of `attack run`; the curve is sorted by budget here."""
+class StepPoint(Stored):
+    """Robust accuracy once an attack has taken so many steps."""
 
-    kind: Literal["attack"]
+    step: Count
+    robust_accuracy: Fraction
+
+
+Answered = tuple[Count, Count, Count]
+"""A class, the class answered for it, and how many clips."""
+
+
+class Confusion(Stored):
+    """Which classes were answered for which, before an attack and after it."""
+
+    clean: tuple[Answered, ...] = ()
+    attacked: tuple[Answered, ...] = ()
+
+
+class AttackColumn(Stored):
+    """One attack of a run: its sweep of budgets, and at the largest what it did to the clips."""
+
+    label: str
     attack: str
     engine: str = ""
     norm: str
+    support: str = "all"
     targeted: bool = False
-    reference: Literal["labels", "predictions"] = "labels"
-    listed: Count | None = None
-    clips: Count
-    failed: Count
-    clean_accuracy: Fraction | None = None
     steps: Count | None = None
     restarts: Count | None = None
     curve: tuple[CurvePoint, ...] = ()
+    by_steps: tuple[StepPoint, ...] = ()
+    broken_by: dict[str, Count] = {}
+    frames: tuple[Fraction, ...] = ()
+    confusion: Confusion = Confusion()
+    excluded: Count = 0
+
+
+class WorstPoint(Stored):
+    """One budget that several attacks share: what is left when a clip has to withstand all of them."""
+
+    norm: str
+    eps: str
+    eps_value: Amount
+    attacks: tuple[str, ...]
+    clips: Count
+    robust: Count
+    robust_accuracy: Fraction
+    low: Fraction | None = None
+    high: Fraction | None = None
+    conditional: Fraction | None = None
+
+
+class AttackedExample(Stored):
+    """A clip that an attack broke: its film strip and its video, relative to the run folder, and what it shows."""
+
+    file: str
+    video: str = ""
+    column: str = ""
+    path: str = ""
+    clean_pred: Count | None = None
+    adv_pred: Count | None = None
+    norm: str = ""
+    eps: str = ""
+
+
+class AttackRun(_OfModel):
+    """`summary.json` of `attack run`: what holds for the whole run, and one column per attack."""
+
+    kind: Literal["attack"]
+    classes: tuple[str, ...] = ()
+    defence: str | None = None
+    suite: str | None = None
+    layout: str = ""
+    precision: str = ""
+    draws: Count = 1
+    bpda: bool = False
+    judged: str = ""
+    view: str = ""
+    target: str | int | None = None
+    reference: Literal["labels", "predictions"] = "labels"
+    listed: Count | None = None
+    clips: Count
+    evaluated: Count = 0
+    failed: Count
+    clean_accuracy: Fraction | None = None
+    columns: tuple[AttackColumn, ...]
+    worst: tuple[WorstPoint, ...] = ()
     failures: tuple[Failure, ...] = ()
-    examples: tuple[Example, ...] = ()
+    examples: tuple[AttackedExample, ...] = ()
+
+    @property
+    def attacks(self) -> tuple[AttackSummary, ...]:
+        """The attacks, each with what it shares with the others."""
+        return tuple(AttackSummary(self, column) for column in self.columns)
+
+    def class_name(self, label: int) -> str:
+        """The name of a class, or its number where the run holds no name of it."""
+        return self.classes[label] if label < len(self.classes) else f"class {label}"
+
+
+@dataclass(frozen=True)
+class AttackSummary:
+    """One attack, and the run that it is of."""
+
+    run: AttackRun
+    column: AttackColumn
 
     @property
     def points(self) -> tuple[CurvePoint, ...]:
         """The curve by rising budget."""
-        return tuple(sorted(self.curve, key=lambda point: point.eps_value))
+        return tuple(sorted(self.column.curve, key=lambda point: point.eps_value))
+
+    @property
+    def norm(self) -> str:
+        """Of the budget."""
+        return self.column.norm
+
+    @property
+    def reference(self) -> Literal["labels", "predictions"]:
+        """What an answer is compared with."""
+        return self.run.reference
+
+
+class VerifyFlag(Stored):
+    """What a check of a verification says: E makes a figure invalid, W suspect, I is worth knowing."""
+
+    id: str
+    title: str
+    severity: Literal["E", "W", "I", "pass"]
+    evidence: str = ""
+    remedy: str = ""
+
+
+class VerifyAttack(Stored):
+    """What an attack of a verification left at one budget."""
+
+    name: str
+    eps: str
+    eps_value: Amount
+    clips: Count
+    robust: Count | None = None
+    robust_accuracy: Fraction
+    unconfirmed: Count = 0
+    forwards: Count = 0
+    backwards: Count = 0
+
+
+class VerifySummary(_OfModel):
+    """`summary.json` of `attack verify`; the figures by budget are fractions in [0, 1]."""
+
+    kind: Literal["verify"]
+    status: Literal["VALID_UPPER_BOUND", "SUSPECT", "INVALID"]
+    reported_ra: dict[str, Fraction | None] = {}
+    best_known_ra: dict[str, Fraction]
+    strongest: dict[str, str | None] = {}
+    subject: str = ""
+    defence: str | None = None
+    run: str | None = None
+    norm: str
+    reference: Literal["labels", "predictions"] = "labels"
+    steps: Count | None = None
+    queries: Count | None = None
+    draws: Count = 1
+    listed: Count | None = None
+    clips: Count
+    evaluated: Count
+    failed: Count
+    clean_accuracy: Fraction | None = None
+    flags: tuple[VerifyFlag, ...] = ()
+    passed: tuple[VerifyFlag, ...] = ()
+    attacks: tuple[VerifyAttack, ...] = ()
+    failures: tuple[Failure, ...] = ()
 
 
 class Epoch(Stored):
@@ -286,4 +450,4 @@ class Record(Stored):
     status: str = "ok"
 
 
-Summary = EvalSummary | FinetuneSummary | AttackSummary
+Summary = EvalSummary | FinetuneSummary | AttackRun | VerifySummary

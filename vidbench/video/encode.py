@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 from av.video.reformatter import VideoReformatter
 
-__all__ = ["encode"]
+__all__ = ["encode", "encode_lossless"]
 
 
 def encode(
@@ -42,6 +42,46 @@ def encode(
     partial = path.with_name(path.name + ".part")
     try:
         count = _write(partial, frames, Fraction(fps), options)
+        partial.replace(path)
+    except BaseException:
+        partial.unlink(missing_ok=True)
+        raise
+    return count
+
+
+def encode_lossless(path: Path, frames: Iterable[npt.NDArray[np.uint8]], fps: Fraction) -> int:
+    """Write ``frames`` to ``path`` as FFV1 in Matroska, without any loss, and return how many there were.
+
+    Args:
+        path: The file to write, as in `encode`.
+        frames: RGB pictures of one size, each (height, width, 3) uint8.
+        fps: Frames per second.
+
+    Raises:
+        ValueError: There are no frames, or one has the wrong shape or type.
+    """
+    partial = path.with_name(path.name + ".part")
+    size: tuple[int, int] | None = None
+    count = 0
+    try:
+        with av.open(str(partial), "w", format="matroska") as container:
+            # RGB in another order: FFV1 has no other of 8 bits, and nothing is rounded
+            stream = container.add_stream("ffv1", rate=Fraction(fps), options={"level": "3", "slicecrc": "1"})
+            stream.pix_fmt = "bgr0"
+            stream.thread_count = 1
+            for count, picture in enumerate(frames, start=1):
+                if size is None:
+                    size = (picture.shape[0], picture.shape[1])
+                    stream.height, stream.width = size
+                _check(picture, size)
+                frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(picture), format="rgb24").reformat(
+                    format="bgr0"
+                )
+                frame.pts, frame.time_base = count - 1, 1 / Fraction(fps)
+                container.mux(stream.encode(frame))
+            if count == 0:
+                raise ValueError("a video needs at least one frame")
+            container.mux(stream.encode(None))
         partial.replace(path)
     except BaseException:
         partial.unlink(missing_ok=True)

@@ -41,9 +41,9 @@ class Fit:
     def frame(self, frame: av.VideoFrame, scaler: Any) -> NDArray[Any]:
         """A decoded frame as `(h, w, 3)`; `scaler` is an `av` `VideoReformatter` that is kept for a video."""
         if self.how == "exact":
-            return self.image(pixels(scaler.reformat(frame, format="rgb24")))
+            return self.image(pixels(scaler.reformat(frame, format="rgb24", threads=1)))
         wide, high = self.size(frame.width, frame.height)
-        return pixels(scaler.reformat(frame, wide, high, "rgb24", interpolation="BILINEAR"))
+        return pixels(scaler.reformat(frame, wide, high, "rgb24", interpolation="BILINEAR", threads=1))
 
     def image(self, image: NDArray[np.uint8]) -> NDArray[Any]:
         """The same of an `(H, W, 3)` uint8 RGB image."""

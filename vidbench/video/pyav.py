@@ -118,7 +118,11 @@ def _decode_pass(
                 if (frame.width, frame.height) != size:
                     raise VideoError(f"the frame size changes at frame {count}")
                 # one scaler for all frames: `to_ndarray` makes one for each, which took half of the time
-                image = pixels(scaler.reformat(frame, format="rgb24")) if fit is None else fit.frame(frame, scaler)
+                image = (
+                    pixels(scaler.reformat(frame, format="rgb24", threads=1))
+                    if fit is None
+                    else fit.frame(frame, scaler)
+                )
                 if data is None:
                     data = np.empty((len(rows), *image.shape), image.dtype)
                 data[rows[count]] = image

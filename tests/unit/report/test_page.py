@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import base64
 import json
-import os
 import re
 import shutil
 import subprocess
 import sys
 from collections.abc import Callable
-from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
@@ -20,60 +18,16 @@ from vidbench.errors import InputError, UsageError
 from vidbench.report.page import ReportRequest, write_report
 
 Page = Callable[..., str]
+Parse = Callable[[str], Any]
+Browse = Callable[[str, Path, int], str]
 NASTY = '<script>alert("1")</script>'
-VOID = {"meta", "link", "img", "br"}
-
-
-class Tree(HTMLParser):
-    """Collects what a browser would see, and fails on tags that do not match."""
-
-    def __init__(self, text: str) -> None:
-        super().__init__(convert_charrefs=True)
-        self.open: list[str] = []
-        self.tags: list[tuple[str, dict[str, str | None]]] = []
-        self.words: list[str] = []
-        self.cells: list[list[str]] = []
-        self.feed(text)
-        self.close()
-        assert self.open == []
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        names = [name for name, _ in attrs]
-        assert len(names) == len(set(names)), f"<{tag}> has an attribute twice"
-        self.tags.append((tag, dict(attrs)))
-        if tag not in VOID:
-            self.open.append(tag)
-        if tag == "tr":
-            self.cells.append([])
-        if tag in ("td", "th"):
-            self.cells[-1].append("")
-
-    def handle_endtag(self, tag: str) -> None:
-        assert self.open, f"</{tag}> closes nothing"
-        assert self.open.pop() == tag
-
-    def handle_data(self, data: str) -> None:
-        if self.open and self.open[-1] not in ("style", "title"):
-            self.words.append(data)
-        if self.cells and any(tag in ("td", "th") for tag in self.open) and "svg" not in self.open:
-            self.cells[-1][-1] += data
-
-    @property
-    def text(self) -> str:
-        return " ".join(" ".join(self.words).split())
-
-    def row(self, *start: str) -> list[str]:
-        """The row that starts with these cells; there must be one."""
-        found = [row for row in self.cells if row[: len(start)] == list(start)]
-        assert len(found) == 1, (start, self.cells)
-        return found[0]
 
 
 def summary(folder: Path) -> Any:
     return json.loads((folder / "summary.json").read_text())
 
 
-def test_all_that_comes_from_a_run_is_escaped(runs: Any, page: Page) -> None:
+def test_all_that_comes_from_a_run_is_escaped(runs: Any, page: Page, parse: Parse) -> None:
     names = [NASTY, 'it\'s "quoted" & <b>bold</b>', "</style></svg><img src=x onerror=alert(1)>"]
     evaluation = runs.eval(
         "eval",
@@ -86,16 +40,20 @@ def test_all_that_comes_from_a_run_is_escaped(runs: Any, page: Page) -> None:
         created=NASTY,
     )
     attack = runs.attack(
-        "attack", {"0": 4, "8/255": 1}, 5, examples=1, summary={"attack": NASTY, "engine": NASTY, "norm": NASTY}
+        "attack",
+        {"0": 4, "8/255": 1},
+        5,
+        examples=1,
+        summary={"label": NASTY, "engine": NASTY, "norm": NASTY, "defence": NASTY, "view": NASTY},
     )
     stored = summary(attack)
-    stored["examples"][0]["caption"] = NASTY
-    stored["curve"][1]["eps"] = NASTY
+    stored["examples"][0]["path"] = NASTY
+    stored["columns"][0]["curve"][1]["eps"] = NASTY
     runs.json(attack / "summary.json", stored)
     training = runs.finetune("ft", [1.0, 0.5], summary={"init": NASTY, "model": NASTY})
     half = runs.manifest("half", "attack run", status=NASTY)
     text = page(evaluation, attack, training, half, title=NASTY)
-    tree = Tree(text)
+    tree = parse(text)
     assert not [tag for tag, _ in tree.tags if tag in ("script", "b", "iframe", "object")]
     assert not [name for _, attributes in tree.tags for name in attributes if name.startswith("on")]
     assert len([tag for tag, _ in tree.tags if tag == "img"]) == 1
@@ -136,14 +94,14 @@ def test_a_second_report_replaces_the_first_and_leaves_nothing_else(runs: Any, t
     assert ">two<" in out.read_text()
 
 
-def test_the_page_is_self_contained(runs: Any, page: Page) -> None:
+def test_the_page_is_self_contained(runs: Any, page: Page, parse: Parse) -> None:
     strips = runs.attack("attack", {"0": 4, "8/255": 1}, 5, examples=2)
     text = page(runs.finetune("ft", [2.0, 1.0]), runs.eval("eval", [[3, 1], [0, 4]]), strips)
-    tree = Tree(text)
+    tree = parse(text)
     policy = [
         a["content"] for tag, a in tree.tags if tag == "meta" and a.get("http-equiv") == "Content-Security-Policy"
     ]
-    assert policy == ["default-src 'none'; style-src 'unsafe-inline'; img-src data:"]
+    assert policy == ["default-src 'none'; style-src 'unsafe-inline'; img-src data:; media-src data:"]
     fetching = [
         value
         for _, attributes in tree.tags
@@ -166,7 +124,7 @@ def test_the_page_is_self_contained(runs: Any, page: Page) -> None:
         assert picture["alt"]
 
 
-def test_the_figures_are_those_of_the_evaluation(runs: Any, page: Page) -> None:
+def test_the_figures_are_those_of_the_evaluation(runs: Any, page: Page, parse: Parse) -> None:
     folder = runs.eval(
         "eval",
         [[7, 2, 1], [0, 10, 0], [4, 1, 5]],
@@ -174,7 +132,7 @@ def test_the_figures_are_those_of_the_evaluation(runs: Any, page: Page) -> None:
         summary={"top5": 0.987, "clips": 33, "failed": 3, "failures": [{"path": "a/b.mp4", "reason": "moov atom"}]},
     )
     stored = summary(folder)
-    tree = Tree(page(folder))
+    tree = parse(page(folder))
     interval = f"{100 * stored['top1_low']:.1f} to {100 * stored['top1_high']:.1f}%"
     assert tree.row("x3d_tiny", "eval")[2:] == [
         "30 / 33", "3", "10 \u00d7 3", "\u2013", "73.3%", interval, "98.7%", "73.3%",
@@ -192,10 +150,10 @@ def test_the_figures_are_those_of_the_evaluation(runs: Any, page: Page) -> None:
     assert "3 clips could not be used" in tree.text
 
 
-def test_the_figures_are_those_of_the_attack(runs: Any, page: Page) -> None:
+def test_the_figures_are_those_of_the_attack(runs: Any, page: Page, parse: Parse) -> None:
     folder = runs.attack("attack", {"0": 50, "2/255": 30, "8/255": 2, "16/255": 0}, 60)
-    tree = Tree(page(folder))
-    for point in summary(folder)["curve"]:
+    tree = parse(page(folder))
+    for point in summary(folder)["columns"][0]["curve"]:
         row = tree.row("pgd", "L\u221e", point["eps"])
         assert row[3] == f"{100 * point['robust'] / 60:.1f}%"
         assert row[4] == f"{100 * point['low']:.1f} to {100 * point['high']:.1f}%"
@@ -208,39 +166,39 @@ def test_the_figures_are_those_of_the_attack(runs: Any, page: Page) -> None:
     assert "Robust accuracy is an upper bound" in tree.text
 
 
-def test_a_targeted_attack_says_how_often_it_reached_its_target(runs: Any, page: Page) -> None:
+def test_a_targeted_attack_says_how_often_it_reached_its_target(runs: Any, page: Page, parse: Parse) -> None:
     folder = runs.attack("attack", {"0": 8, "8/255": 1}, 10, summary={"targeted": True})
     stored = summary(folder)
-    stored["curve"][0]["target_rate"] = 0.1
-    stored["curve"][1]["target_rate"] = 0.7
+    stored["columns"][0]["curve"][0]["target_rate"] = 0.1
+    stored["columns"][0]["curve"][1]["target_rate"] = 0.7
     runs.json(folder / "summary.json", stored)
-    tree = Tree(page(folder))
+    tree = parse(page(folder))
     assert tree.row("Attack", "Norm", "eps")[8] == "Target reached"
     assert tree.row("targeted pgd", "L\u221e", "8/255")[8] == "70.0%"
 
 
-def test_a_model_given_as_a_path_is_named_by_its_last_part(runs: Any, page: Page) -> None:
+def test_a_model_given_as_a_path_is_named_by_its_last_part(runs: Any, page: Page, parse: Parse) -> None:
     model = {"model": "/home/someone/runs/mine", "architecture": "x3d_tiny"}
-    tree = Tree(page(runs.eval("eval", [[1]], summary=model)))
+    tree = parse(page(runs.eval("eval", [[1]], summary=model)))
     assert "Report on mine" in tree.text
     assert "mine answers 100.0% of 1 clip right" in tree.text
     assert tree.row("/home/someone/runs/mine (x3d_tiny)", "eval")
 
 
-def test_without_labels_the_figure_is_the_fooling_rate(runs: Any, page: Page) -> None:
+def test_without_labels_the_figure_is_the_fooling_rate(runs: Any, page: Page, parse: Parse) -> None:
     folder = runs.attack(
         "attack", {"0": 60, "8/255": 3}, 60, summary={"reference": "predictions", "clean_accuracy": None}
     )
-    tree = Tree(page(folder))
+    tree = parse(page(folder))
     assert tree.row("pgd", "L\u221e", "8/255")[3:6] == ["3 / 60", "95.0%", "86.3 to 98.3%"]
     assert "95.0% of 60 predictions change" in tree.text
     assert "Robust accuracy (RA)" not in tree.text
     assert "robust accuracy is" not in tree.text.lower().replace("robust accuracy is an upper bound", "")
 
 
-def test_the_figures_are_those_of_the_training(runs: Any, page: Page) -> None:
+def test_the_figures_are_those_of_the_training(runs: Any, page: Page, parse: Parse) -> None:
     folder = runs.finetune("ft", [2.0, 1.25, 0.75])
-    tree = Tree(page(folder))
+    tree = parse(page(folder))
     assert tree.row("ft", "x3d_tiny")[2:] == [
         "random", "3", "120", "3", "3", "68.3%", "0.750", "123\u2009456", "38 s",
     ]  # fmt: skip
@@ -248,8 +206,8 @@ def test_the_figures_are_those_of_the_training(runs: Any, page: Page) -> None:
     assert "validation top-1 accuracy of 68.3% in epoch 3" in tree.text
 
 
-def test_a_diverged_training_is_shown(runs: Any, page: Page) -> None:
-    tree = Tree(page(runs.finetune("ft", [2.0, float("nan")], val=False)))
+def test_a_diverged_training_is_shown(runs: Any, page: Page, parse: Parse) -> None:
+    tree = parse(page(runs.finetune("ft", [2.0, float("nan")], val=False)))
     assert "training loss of NaN" in tree.text
     assert tree.row("2")[2:5] == ["NaN", "55.0%", "\u2013"]
 
@@ -270,7 +228,7 @@ class Listener:
         self.warnings.append(message)
 
 
-def test_an_unfinished_run_is_shown_with_its_counts_alone(runs: Any, tmp_path: Path) -> None:
+def test_an_unfinished_run_is_shown_with_its_counts_alone(runs: Any, tmp_path: Path, parse: Parse) -> None:
     # a summary from before the run was taken up again is out of date
     folder = runs.attack("half", {"0": 50, "8/255": 2}, 60, status="interrupted")
     records = [{"key": str(k), "status": "failed" if k < 2 else "ok"} for k in range(17)]
@@ -279,7 +237,7 @@ def test_an_unfinished_run_is_shown_with_its_counts_alone(runs: Any, tmp_path: P
         stream.write('{"key": "torn", "sta')
     listener = Listener()
     result = write_report(ReportRequest(runs=(folder,), out=tmp_path / "r.html"), listener)
-    tree = Tree((tmp_path / "r.html").read_text())
+    tree = parse((tmp_path / "r.html").read_text())
     assert "half is not finished: its status is “interrupted”, with 17 records so far, 1 of them failed" in tree.text
     assert "1 of 1 run is not finished" in tree.text
     assert "3.3%" not in tree.text
@@ -287,20 +245,20 @@ def test_an_unfinished_run_is_shown_with_its_counts_alone(runs: Any, tmp_path: P
     assert listener.warnings == [f"{folder}: not finished (status 'interrupted'); shown without figures"]
 
 
-def test_a_run_that_has_only_begun_is_shown(runs: Any, page: Page) -> None:
-    tree = Tree(page(runs.manifest("begun", "model eval", status="running"), runs.manifest("done", "model eval")))
+def test_a_run_that_has_only_begun_is_shown(runs: Any, page: Page, parse: Parse) -> None:
+    tree = parse(page(runs.manifest("begun", "model eval", status="running"), runs.manifest("done", "model eval")))
     assert "begun is not finished: its status is “running”, with 0 records so far" in tree.text
     assert "done is not finished: it is marked as done, but holds no summary" in tree.text
     assert "2 of 2 runs are not finished and give no figures yet" in tree.text
 
 
-def test_an_unfinished_training_shows_the_epochs_it_has(runs: Any, page: Page) -> None:
+def test_an_unfinished_training_shows_the_epochs_it_has(runs: Any, page: Page, parse: Parse) -> None:
     text = page(runs.finetune("ft", [2.0, 1.0], status="interrupted"))
-    assert "2 epochs so far" in Tree(text).text
+    assert "2 epochs so far" in parse(text).text
     assert "epoch 2: 1.00" in text
 
 
-def test_missing_large_and_foreign_examples_are_noted(runs: Any, tmp_path: Path) -> None:
+def test_missing_large_and_foreign_examples_are_noted(runs: Any, tmp_path: Path, parse: Parse) -> None:
     folder = runs.attack("attack", {"8/255": 1}, 5, examples=8)
     (folder / "examples/strip0.png").unlink()
     with (folder / "examples/strip1.png").open("ab") as stream:
@@ -315,7 +273,7 @@ def test_missing_large_and_foreign_examples_are_noted(runs: Any, tmp_path: Path)
     runs.json(folder / "summary.json", stored)
     listener = Listener()
     write_report(ReportRequest(runs=(folder,), out=tmp_path / "r.html"), listener)
-    tree = Tree((tmp_path / "r.html").read_text())
+    tree = parse((tmp_path / "r.html").read_text())
     assert len([tag for tag, _ in tree.tags if tag == "img"]) == 1
     for remark in (
         "examples/strip0.png: not shown: no such file",
@@ -330,22 +288,22 @@ def test_missing_large_and_foreign_examples_are_noted(runs: Any, tmp_path: Path)
 
 
 @pytest.mark.parametrize("size", [2, 50])
-def test_a_confusion_matrix_of_few_and_of_many_classes(runs: Any, page: Page, size: int) -> None:
+def test_a_confusion_matrix_of_few_and_of_many_classes(runs: Any, page: Page, size: int, parse: Parse) -> None:
     confusion = [
         [3 if row == column else int(column == (row + 1) % size) for column in range(size)] for row in range(size)
     ]
     text = page(runs.eval("eval", confusion))
     assert text.count('class="heat"') - 11 == 2 * size
     assert "true: class 0; predicted: class 1; 1 of 4 clips (25.0%)" in text
-    Tree(text)
+    parse(text)
 
 
-def test_four_hundred_classes_have_no_matrix_but_all_their_bars(runs: Any, page: Page) -> None:
+def test_four_hundred_classes_have_no_matrix_but_all_their_bars(runs: Any, page: Page, parse: Parse) -> None:
     confusion = [[2 if row == column else 0 for column in range(400)] for row in range(400)]
     confusion[399][0], confusion[399][399] = 2, 0
     confusion[7][7] = 0
     text = page(runs.eval("eval", confusion))
-    tree = Tree(text)
+    tree = parse(text)
     assert 'class="matrix"' not in text
     assert "No confusion matrix: it is drawn for up to 50 classes, and there are 400." in tree.text
     assert "1 class of 400 has no clip here" in tree.text
@@ -354,15 +312,15 @@ def test_four_hundred_classes_have_no_matrix_but_all_their_bars(runs: Any, page:
     assert bars[0] == ["class 399", "", "0 / 2", "0.0%"]
 
 
-def test_one_clip(runs: Any, page: Page) -> None:
-    tree = Tree(page(runs.eval("eval", [[0, 1], [0, 0]]), runs.attack("attack", {"8/255": 1}, 1)))
+def test_one_clip(runs: Any, page: Page, parse: Parse) -> None:
+    tree = parse(page(runs.eval("eval", [[0, 1], [0, 0]]), runs.attack("attack", {"8/255": 1}, 1)))
     assert "x3d_tiny answers 0.0% of 1 clip right (95% interval 0.0 to 79.3%)." in tree.text
     assert "1 of 1 clip, 95% interval 20.7 to 100.0%" in tree.text
     assert "the least number behind a figure is 1." in tree.text
 
 
-def test_no_clips_at_all(runs: Any, page: Page) -> None:
-    tree = Tree(page(runs.eval("eval", [[0, 0], [0, 0]]), runs.attack("attack", {}, 0), runs.finetune("ft", [])))
+def test_no_clips_at_all(runs: Any, page: Page, parse: Parse) -> None:
+    tree = parse(page(runs.eval("eval", [[0, 0], [0, 0]]), runs.attack("attack", {}, 0), runs.finetune("ft", [])))
     assert "x3d_tiny was run on 0 clips; no accuracy was measured." in tree.text
     assert "pgd was run with no budget above zero." in tree.text
     assert "holds no finished epochs" in tree.text
@@ -376,7 +334,7 @@ def test_attacks_of_one_norm_share_a_plot_and_are_told_apart(runs: Any, page: Pa
         runs.attack("a", curve, 6),
         runs.attack("b", curve, 6, summary={"steps": 50}),
         runs.attack("c", curve, 6, summary={"engine": "art", "steps": 50}),
-        runs.attack("d", curve, 6, summary={"attack": "fgsm"}),
+        runs.attack("d", curve, 6, summary={"label": "fgsm"}),
         runs.attack("e", {"0": 5, "1/2": 1}, 6, summary={"norm": "l2"}),
     )
     plots = re.findall(r'<svg class="plot wide".*?</svg>', text, flags=re.S)
@@ -392,8 +350,8 @@ def test_runs_on_different_lists_are_not_compared_silently(runs: Any, page: Page
     assert "not directly comparable" in page(*same, other)
 
 
-def test_the_command_is_quoted_for_the_shell(runs: Any, page: Page) -> None:
-    tree = Tree(page(runs.eval("eval", [[1]]), runs.eval("bare", [[1]], request={}, settings={})))
+def test_the_command_is_quoted_for_the_shell(runs: Any, page: Page, parse: Parse) -> None:
+    tree = parse(page(runs.eval("eval", [[1]]), runs.eval("bare", [[1]], request={}, settings={})))
     assert "vidbench model eval x3d_tiny 'clips of mine.csv' --out runs/eval" in tree.text
     assert tree.text.count("With the options that the request holds.") == 1
     assert "ab" * 32 in tree.text
@@ -401,15 +359,15 @@ def test_the_command_is_quoted_for_the_shell(runs: Any, page: Page) -> None:
     assert tree.row("av") == ["av", "absent"]
 
 
-def test_versions_that_differ_stand_side_by_side(runs: Any, page: Page) -> None:
+def test_versions_that_differ_stand_side_by_side(runs: Any, page: Page, parse: Parse) -> None:
     other = {"versions": {"vidbench": "0.2.0", "new": "1"}}
-    tree = Tree(page(runs.eval("one", [[1]]), runs.eval("two", [[1]], provenance=other)))
+    tree = parse(page(runs.eval("one", [[1]]), runs.eval("two", [[1]], provenance=other)))
     assert tree.row("vidbench") == ["vidbench", "0.1.0", "0.2.0"]
     assert tree.row("new") == ["new", "\u2013", "1"]
 
 
-def test_runs_of_one_name_are_told_apart(runs: Any, page: Page) -> None:
-    tree = Tree(page(runs.eval("monday/eval", [[1]]), runs.eval("tuesday/eval", [[1]])))
+def test_runs_of_one_name_are_told_apart(runs: Any, page: Page, parse: Parse) -> None:
+    tree = parse(page(runs.eval("monday/eval", [[1]]), runs.eval("tuesday/eval", [[1]])))
     assert tree.row("x3d_tiny", "monday/eval")
     assert tree.row("x3d_tiny", "tuesday/eval")
 
@@ -482,27 +440,11 @@ def test_nothing_heavy_is_imported() -> None:
     assert done.stdout.strip() == ""
 
 
-def browse(address: str, folder: Path, width: int) -> str:
-    """What a headless browser says about a page, once it has drawn it into `folder`."""
-    browser = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-    if browser is None:
-        if "chromium" in os.environ.get("VIDBENCH_REQUIRE", ""):
-            pytest.fail("VIDBENCH_REQUIRE names chromium, and there is none")
-        pytest.skip("no chromium")
-    arguments = [
-        "--headless", "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking",
-        "--disable-component-update", "--disable-sync", "--enable-logging=stderr",
-        f"--user-data-dir={folder / 'profile'}", f"--window-size={width},2000",
-        f"--screenshot={folder / 'shot.png'}",
-    ]  # fmt: skip
-    done = subprocess.run([browser, *arguments, address], capture_output=True, text=True, timeout=120, check=False)
-    assert done.returncode == 0, done.stderr
-    return done.stderr
-
-
 @pytest.mark.needs_chromium
 @pytest.mark.parametrize("width", [1200, 600])
-def test_a_browser_shows_the_page_without_complaint(runs: Any, page: Page, tmp_path: Path, width: int) -> None:
+def test_a_browser_shows_the_page_without_complaint(
+    runs: Any, page: Page, tmp_path: Path, browse: Browse, width: int
+) -> None:
     verdict = {
         "verdict": "below", "reason": "By 12.5 points.", "metric": "top-1", "measured": 87.5, "interval": [52.9, 97.8],
         "published": 100.0, "published_by": "a zoo", "difference": -12.5, "tolerance": [40.0, 11.0], "evaluated": 8,

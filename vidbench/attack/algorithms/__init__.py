@@ -1,0 +1,1 @@
+"""The attacks themselves, a file per family."""

@@ -1,0 +1,1 @@
+"""What the Adversarial Robustness Toolbox offers for clips: a table and settings; `art_bridge` runs it."""

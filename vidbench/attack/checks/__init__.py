@@ -1,0 +1,1 @@
+"""What makes a robustness figure doubtful: measurements on a model, and checks that judge them."""

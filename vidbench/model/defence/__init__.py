@@ -1,0 +1,1 @@
+"""Defences: what happens to clips before a network sees them, a file per kind."""
