@@ -7,15 +7,17 @@ UV := $(or $(shell command -v uv),.tools/bin/uv)
 export UV_PYTHON_DOWNLOADS = never
 PYTHONS = '>=3.11,<3.14'
 PYTEST_OPTIONS ?=
+# a process per core, so that each needs one thread
+PYTEST = OMP_NUM_THREADS=1 .venv/bin/python -m pytest --numprocesses auto --dist loadfile
 
 demo: setup
 	.venv/bin/vidbench demo
 
 test: setup
-	.venv/bin/python -m pytest $(PYTEST_OPTIONS)
+	$(PYTEST) $(PYTEST_OPTIONS)
 
 test-all: setup
-	.venv/bin/python -m pytest -m "" $(PYTEST_OPTIONS)
+	$(PYTEST) -m "" $(PYTEST_OPTIONS)
 
 check: setup
 	.venv/bin/ruff check .

@@ -45,7 +45,7 @@ def test_completion_imports_nothing_heavy() -> None:
     code = """
 from vidbench.cli.complete import complete_attack, complete_decoder, complete_model, complete_sources
 assert "x3d_m" in complete_model("x3d")
-assert complete_attack("p") == ["pgd"]
+assert "pgd" in complete_attack("p")
 assert complete_decoder("p") == ["pyav"]
 assert "ava" in complete_sources("a")
 """

@@ -1,11 +1,10 @@
 """The names of attacks and suites, for completion and lists that must not import torch."""
 
 ATTACK_NAMES = (
-    "fgsm", "r-fgsm", "pgd", "pgd-l1-dense", "pgd-l1-argmax", "mi-fgsm",
+    "fgsm", "r-fgsm", "pgd", "pgd-l1-dense", "pgd-l1-argmax", "mi-fgsm", "noise",
     "apgd-ce", "apgd-dlr", "apgd-t", "fab", "fab-t", "square", "autoattack",
     "cw", "ddn", "fmn", "deepfool",
     "one-frame", "sparse", "flicker", "flicker-universal", "universal", "patch", "patch-universal", "border",
-    "noise",
 )  # fmt: skip
 
 SUITES: dict[str, str] = {

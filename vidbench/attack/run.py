@@ -64,6 +64,7 @@ class AttackRequest(SubjectRequest):
         draws: Passes whose gradients are averaged, for a random defence (EOT).
         bpda: Let gradients pass the defences as if these were the identity (Athalye et al. 2018), as an attacker
             who knows them would.
+        anew: Attack every clip at every radius, also those that a smaller one broke.
         batch: Clips per pass.
         realism: What attacked clips are put through afterwards: "none", "uint8" or "all".
         save: How attacked clips are kept: "none", "ffv1" or "png" (without loss), "h264".
@@ -84,6 +85,7 @@ class AttackRequest(SubjectRequest):
     precision: Literal["fp32", "bf16", "fp16"] = "fp32"
     draws: int = Field(1, ge=1, le=10_000)
     bpda: bool = False
+    anew: bool = False
     batch: int = Field(4, ge=1)
     realism: Level = "all"
     save: Save = "none"
@@ -272,7 +274,7 @@ def _works(request: AttackRequest, asked: _Asked, team: Team, reporter: Reporter
     for column in asked.columns:
         work = Work(
             column, crafted, careful, judge, asked.target, request.seed, request.batch, subject.by_labels,
-            Realism(request.realism), keeper, {},
+            Realism(request.realism), keeper, {}, request.anew,
         )  # fmt: skip
         if isinstance(work.method, UniversalMethod):
             for eps in column.sweep:
@@ -404,6 +406,7 @@ def _summary(request: AttackRequest, asked: _Asked, works: Sequence[Work], store
         "precision": request.precision,
         "draws": request.draws,
         "bpda": request.bpda,
+        "anew": request.anew,
         "judged": "random, one draw seed per clip" if judge.random else "reference layout, float32",
         "view": "1x1, each clip attacked by itself",
         "target": asked.target,

@@ -66,6 +66,7 @@ class Work:
         realism: What is done to attacked clips to see whether they survive it.
         keeper: Keeps film strips and videos.
         learnt: Of a universal attack, per radius, by its text.
+        anew: Attack every clip at every radius; else what is broken at one counts as broken at all larger ones.
     """
 
     column: Column
@@ -79,6 +80,7 @@ class Work:
     realism: Realism
     keeper: Keeper
     learnt: dict[str, Tensor]
+    anew: bool = False
 
     @cached_property
     def method(self) -> Method:
@@ -120,7 +122,7 @@ class Work:
         }
 
     def attack(self, part: Part) -> Iterator[Json]:
-        """Attack clips at all radii, ascending; what is broken at one is broken at all larger ones.
+        """Attack clips at all radii, ascending; what is broken at one is broken at all larger ones, unless `anew`.
 
         The records of a clip are given together, when its last radius is done.
         """
@@ -137,6 +139,8 @@ class Work:
         state = _State(part, goal.reached(part.clean))
         records: list[list[Json]] = [[] for _ in part.items]
         for eps in self.column.sweep:
+            if self.anew:
+                state.begin_again(part)
             if eps.exact > 0:
                 self._at(part, goal, eps, state)
             self._look_again(part, state)
@@ -282,6 +286,7 @@ class _State:
         count = len(part)
         self.attacked = part.clips.clone()
         self.reached = reached
+        self._at_first = reached.clone()
         self.nearest: Tensor | None = None
         self.final = part.clean.clone()
         self.after: list[Json] = [{} for _ in range(count)]
@@ -292,6 +297,12 @@ class _State:
         self._steps = torch.full((count,), -1, dtype=torch.long)
         self._by: list[str] = [""] * count
         self._at: list[str | None] = [None] * count
+
+    def begin_again(self, part: Part) -> None:
+        """As if no radius had been tried; what was counted stays."""
+        self.attacked, self.final = part.clips.clone(), part.clean.clone()
+        self.reached = self._at_first.clone()
+        self.changed = set(range(len(part)))
 
     def count(self, rows: Tensor, outcome: Outcome) -> None:
         """Add what an attack took."""

@@ -121,6 +121,9 @@ def run(
     draws: Annotated[
         int, typer.Option("--draws", min=1, help="Passes to average over, for a defence that is random (EOT).")
     ] = 1,
+    anew: Annotated[
+        bool, typer.Option("--anew", help="Attack every clip at every radius, also what a smaller one broke.")
+    ] = False,
     bpda: Annotated[
         bool, typer.Option("--bpda", help="Gradients pass the defences as if these were the identity.")
     ] = False,
@@ -230,6 +233,8 @@ def _show(result: AttackResult) -> None:
                 for column, point in zip((c for c in found["columns"] if c["curve"]), last, strict=True)
             ],
         )
+        if any(column["settings"].get("keep") == "first" for column in found["columns"]) and not found["anew"]:
+            console.out("clips stop at their first success; --anew --set keep=best makes them use the whole radius")
     excluded = sum(column["excluded"] for column in found["columns"])
     if excluded:
         console.out(f"left out: {excluded} clips whose own class was to be reached")
