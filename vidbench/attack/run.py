@@ -353,6 +353,11 @@ def _part(subject: Subject, held: list[tuple[ClipItem, Tensor]], judge: Judge, f
     items = [item for item, _ in held]
     clean = judge.logits(clips, [item.key for item in items])
     finite = torch.isfinite(clean).all(1)
+    if bool(((clean >= 0) & (clean <= 1)).all()) and bool(((clean.sum(1) - 1).abs() < 1e-5).all()):
+        raise InputError(
+            "the model returns probabilities, not logits: a loss of them is flat where the model is sure",
+            "Give the network without its last softmax.",
+        )
     for row in (~finite).nonzero().flatten().tolist():
         if failed is not None:
             failed(items[row], "the network's output for the clean clip is not finite")

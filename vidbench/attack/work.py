@@ -182,9 +182,8 @@ class Work:
         outcome = self._run(self.crafted, batch, budget, eps)
         logits = self.judge.logits(outcome.clips, batch.keys)
         reached = batch.goal.reached(logits)
-        again = (outcome.reached & ~reached).nonzero().flatten()
-        if len(again) and self.careful is not self.crafted and not isinstance(self.method, UniversalMethod):
-            # crafted in a low precision, and not an answer in float32: no reason to call the clip robust
+        again = self._doubtful(outcome, reached)
+        if len(again):
             second = self._run(self.careful, batch.of(again), budget.of(again), eps)
             outcome = _put(outcome, again, second)
             logits = logits.clone()
@@ -201,6 +200,19 @@ class Work:
             return
         budget.audit(batch.clips, outcome.clips)
         state.take(left, outcome.clips, logits, reached, eps)
+
+    def _doubtful(self, outcome: Outcome, reached: Tensor) -> Tensor:
+        """Rows where a low precision went wrong, which is no reason to call a clip robust.
+
+        It found an answer that float32 does not confirm, or its range ran out and no gradient was left.
+        """
+        if self.careful is self.crafted or isinstance(self.method, UniversalMethod):
+            return torch.empty(0, dtype=torch.long, device=reached.device)
+        doubtful = outcome.reached & ~reached
+        failed = (~outcome.reached & ~reached).nonzero().flatten()
+        for rows in torch.split(failed, self.width) if len(failed) else ():
+            doubtful[rows] |= ~torch.isfinite(self.crafted(outcome.clips[rows])).all(1)
+        return doubtful.nonzero().flatten()
 
     def _take_nearest(self, part: Part, goal: Goal, eps: Eps, state: _State, left: Tensor) -> None:
         """A minimal attack's clip at a radius: as it is, or drawn to the ball's surface where it lies beyond."""
