@@ -19,7 +19,7 @@ def test_the_demo_keeps_its_promises(tmp_path, monkeypatch, capsys) -> None:
              ("model", "eval", "attack-fgsm", "attack-pgd")}  # fmt: skip
     assert found["eval"]["failed"] == 0
     assert found["eval"]["top1"] >= 0.9
-    curve = {point["eps"]: point for point in found["attack-pgd"]["curve"]}
+    curve = {point["eps"]: point for point in found["attack-pgd"]["columns"][0]["curve"]}
     assert curve["8/255"]["robust_accuracy"] <= 0.1
     assert curve["0"]["robust_accuracy"] == found["attack-pgd"]["clean_accuracy"]
     # each command is printed as it would be typed, and the figures shown are those that were measured

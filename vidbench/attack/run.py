@@ -285,13 +285,23 @@ def _works(request: AttackRequest, asked: _Asked, team: Team, reporter: Reporter
 
 
 def _learnt(request: AttackRequest, asked: _Asked, work: Work, eps: Eps, team: Team, reporter: Reporter) -> Tensor:
-    """What a universal attack has learnt for a radius: from the run folder, or now."""
-    subject, method = asked.subject, work.method
+    """What a universal attack has learnt for a radius: from the run folder, or now, by the first process for all."""
+    label = work.column.label
+
+    def learn() -> None:
+        if team.first and load_learnt(asked.out, label, eps) is None:
+            save_learnt(asked.out, label, eps, _learn(request, asked, work, eps, reporter))
+
+    team.agree(learn)
+    found = load_learnt(asked.out, label, eps)
+    if found is None:
+        raise InputError(f"{asked.out}: the perturbation that was learnt is gone", "Run the command again.")
+    return found.to(asked.subject.device)
+
+
+def _learn(request: AttackRequest, asked: _Asked, work: Work, eps: Eps, reporter: Reporter) -> Tensor:
+    method, source = work.method, asked.subject
     assert isinstance(method, UniversalMethod)
-    held = load_learnt(asked.out, work.column.label, eps)
-    if held is not None:
-        return held.to(subject.device)
-    source = subject
     if request.learn is not None:
         source = load_subject(request.model_copy(update={"data": request.learn}), reporter)
     reporter.info(f"{work.column.label}: learning from {len(source.clips.items)} clips at {eps.text}")
@@ -299,16 +309,14 @@ def _learnt(request: AttackRequest, asked: _Asked, work: Work, eps: Eps, team: T
     def batches() -> Iterator[Batch]:
         for held in _gathered(request, source, source.clips.items, work.judge):
             for start in range(0, len(held), request.batch):
-                rows = torch.arange(start, min(start + request.batch, len(held)), device=subject.device)
+                rows = torch.arange(start, min(start + request.batch, len(held)), device=source.device)
                 part = held.of(rows)
                 yield Batch(part.clips, Goal(part.truths), [item.key for item in part.items], request.seed, len(rows))
 
-    shape = (3, source.reader.preprocess.frames, source.reader.preprocess.crop, source.reader.preprocess.crop)
-    budget = Budget(work.column.norm, eps.value, Support.parse(work.column.support, shape, subject.device))
-    found = method.learn(work.crafted, batches, budget, work.settings, request.seed)
-    if team.first:
-        save_learnt(asked.out, work.column.label, eps, found)
-    return found
+    size = source.reader.preprocess
+    shape = (3, size.frames, size.crop, size.crop)
+    budget = Budget(work.column.norm, eps.value, Support.parse(work.column.support, shape, source.device))
+    return method.learn(work.crafted, batches, budget, work.settings, request.seed)
 
 
 def _parts(

@@ -17,7 +17,7 @@ def report(
     title: Annotated[str, typer.Option("--title", help="Its title; made from the models' names without this.")] = "",
     json: JsonOpt = False,
 ) -> None:
-    """Write one self-contained HTML page about evaluations, trainings and attacks.
+    """Write one self-contained HTML page about evaluations, trainings, attacks and verdicts.
 
     It is made from the run folders alone, needs no network and holds no script.
     """

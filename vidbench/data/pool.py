@@ -81,10 +81,13 @@ def each(
                 return
             found = []
             while busy:
-                for worker in _ready(busy, timeout_s):
+                ready = _ready(busy, timeout_s)
+                results = [worker.result(timeout_s) for worker in ready]
+                # ending one takes a moment, in which another that is late might still answer
+                for worker, result in zip(ready, results, strict=True):
                     busy.remove(worker)
-                    found.append((worker.take_item(), worker.result(timeout_s)))
-                    if isinstance(found[-1][1], Lost):
+                    found.append((worker.take_item(), result))
+                    if isinstance(result, Lost):
                         worker.end()
                         workers.remove(worker)
                 if not in_turns:
