@@ -248,7 +248,15 @@ def _open(stack: ExitStack, request: AttackRequest, asked: _Asked, team: Team) -
                 resolved=resolved,
                 provenance=provenance(str(subject.device), request.seed),
                 overwrite=request.overwrite,
-                products=(PATTERN, "examples/*.png", "examples/*.mp4", "clips/*.mkv", "clips/*.mp4", "learnt/*"),
+                products=(
+                    PATTERN,
+                    "examples/*.png",
+                    "examples/*.mp4",
+                    "clips/*.mkv",
+                    "clips/*.mp4",
+                    "clips/*/*.png",
+                    "learnt/*",
+                ),
             )
         )
         gather(asked.out, run.store)

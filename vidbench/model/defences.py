@@ -85,10 +85,10 @@ class Defended(Classifier):
         Backward Pass Differentiable Approximation (Athalye et al. 2018, arXiv:1802.00420, section 4.1): gradients
         are those of the undefended network at the defended clips.
         """
-        adaptive = [copy.deepcopy(defence) for defence in self.defences]
+        adaptive = [copy.deepcopy(defence) for defence in self.defences if isinstance(defence, Defence)]
         for defence in adaptive:
-            defence.adaptive = True  # type: ignore[assignment]
-        return Defended(self.inner, adaptive)  # type: ignore[arg-type]
+            defence.adaptive = True
+        return Defended(self.inner, adaptive)
 
 
 def defend(classifier: Classifier, text: str) -> Defended:

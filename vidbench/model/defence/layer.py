@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from typing import Any
 
 import torch
@@ -10,7 +11,7 @@ from torch import Tensor, nn
 from vidbench.model.card import Preprocess
 
 
-class Defence(nn.Module):
+class Defence(nn.Module, ABC):
     """A change of clips before the network, in the shape and the range of the clips.
 
     `forward` takes and gives `(N, 3, T, H, W)` float clips in [0, 1]; what it is given stays as it is. Random ones
@@ -40,9 +41,9 @@ class Defence(nn.Module):
         """`(N, 3, T, H, W)` in [0, 1] to the same."""
         return straight_through(self.change, clips) if self.adaptive else self.change(clips)
 
+    @abstractmethod
     def change(self, clips: Tensor) -> Tensor:
-        """The change itself, which subclasses write; without gradients where `adaptive`."""
-        raise NotImplementedError
+        """The change itself; without gradients where `adaptive`."""
 
     def check(self, preprocess: Preprocess) -> None:
         """Refuse a network whose clips it cannot change.
