@@ -1,0 +1,1 @@
+"""Labelling: from one's own videos to AVA-format sets."""
