@@ -340,9 +340,9 @@ def _set(value: object) -> SetFile:
     actions = [_action(one) for one in _list("actions", told["actions"])]
     if not actions:
         raise _BadError("no actions")
-    for name, seen in (("id", [one.id for one in actions]), ("name", [one.name for one in actions])):
+    for what, seen in (("an id", [one.id for one in actions]), ("a name", [one.name for one in actions])):
         if len(set(seen)) != len(seen):
-            raise _BadError(f"two actions share an {name}")
+            raise _BadError(f"two actions share {what}")
     videos = [_video(one) for one in _list("videos", told["videos"])]
     folded: set[str] = set()
     for video in videos:
