@@ -34,6 +34,8 @@ class Batch:
         keys: What each clip's random numbers are drawn from, never its place.
         seed: The user's seed.
         width: Clips per pass through the network; an attack splits, or keeps as many at work.
+        warm: `(N, 3, T, H, W)` where the same attack ended within a smaller ball that the clips withstood; None where
+            there was none. Projected gradients take it for their first start.
     """
 
     clips: Tensor
@@ -41,6 +43,7 @@ class Batch:
     keys: Sequence[str]
     seed: int = 0
     width: int = 4
+    warm: Tensor | None = None
 
     def __len__(self) -> int:
         return len(self.clips)
@@ -48,7 +51,8 @@ class Batch:
     def of(self, chosen: Tensor) -> Batch:
         """A part of it, by indices."""
         keys = [self.keys[index] for index in chosen.tolist()]
-        return Batch(self.clips[chosen], self.goal.of(chosen), keys, self.seed, self.width)
+        warm = None if self.warm is None else self.warm[chosen]
+        return Batch(self.clips[chosen], self.goal.of(chosen), keys, self.seed, self.width, warm)
 
     def parts(self) -> Iterator[tuple[Tensor, Batch]]:
         """The batch, `width` clips at a time: the indices of each part and the part."""

@@ -96,7 +96,10 @@ class _Loop:
     def enter(self, rows: Tensor) -> State:
         """The first start of each clip."""
         clean, zeros = self.batch.clips[rows], torch.zeros_like(rows)
-        state = {"clean": clean, "point": self._start(clean, rows, zeros), "step": zeros, "restart": zeros.clone()}
+        point = self._warm(rows)
+        if point is None:
+            point = self._start(clean, rows, zeros)
+        state = {"clean": clean, "point": point, "step": zeros, "restart": zeros.clone()}
         if self.plan.decay is not None:
             state["momentum"] = torch.zeros_like(state["point"])
         return state
@@ -162,6 +165,15 @@ class _Loop:
         state["point"][places] = self._start(state["clean"][places], rows[places], state["restart"][places])
         if "momentum" in state:
             state["momentum"][places] = 0.0
+
+    def _warm(self, rows: Tensor) -> Tensor | None:
+        """Where a smaller ball was left: a better start than any other, as the clips nearly fell there.
+
+        Attacks that look at their last iterate alone are others' attacks, step by step, and begin where those do.
+        """
+        if self.batch.warm is None or self.plan.keep == "last" or self.moves.flicker:
+            return None
+        return self.batch.warm[rows].clone()
 
     def _start(self, clean: Tensor, rows: Tensor, restarts: Tensor) -> Tensor:
         noise = None if self.plan.start is None else self.plan.start(self.moves, rows, restarts)

@@ -176,8 +176,9 @@ class Work:
             self._take_nearest(part, goal, eps, state, left)
             return
         batch = Batch(
-            part.clips[left], goal.of(left), [part.items[index].key for index in left.tolist()], self.seed, self.width
-        )
+            part.clips[left], goal.of(left), [part.items[index].key for index in left.tolist()], self.seed, self.width,
+            None if state.begun is None else state.begun[left],
+        )  # fmt: skip
         budget = self._budget(eps, batch.clips)
         outcome = self._run(self.crafted, batch, budget, eps)
         logits = self.judge.logits(outcome.clips, batch.keys)
@@ -200,6 +201,7 @@ class Work:
             return
         budget.audit(batch.clips, outcome.clips)
         state.take(left, outcome.clips, logits, reached, eps)
+        state.begun = state.attacked
 
     def _doubtful(self, outcome: Outcome, reached: Tensor) -> Tensor:
         """Rows where a low precision went wrong, which is no reason to call a clip robust.
@@ -300,6 +302,7 @@ class _State:
         self.reached = reached
         self._at_first = reached.clone()
         self.nearest: Tensor | None = None
+        self.begun: Tensor | None = None
         self.final = part.clean.clone()
         self.after: list[Json] = [{} for _ in range(count)]
         self.changed = set(range(count))
@@ -314,6 +317,7 @@ class _State:
         """As if no radius had been tried; what was counted stays."""
         self.attacked, self.final = part.clips.clone(), part.clean.clone()
         self.reached = self._at_first.clone()
+        self.begun = None
         self.changed = set(range(len(part)))
 
     def count(self, rows: Tensor, outcome: Outcome) -> None:

@@ -338,3 +338,28 @@ def test_the_toolboxs_starts_are_for_linf(net: nn.Module) -> None:
     with pytest.raises(UsageError, match="rng=art"):
         attack(net, "pgd", "l2", rng="art", keep="last")
     assert not attack(net, "pgd", "linf", rng="art", keep="last", seed=2**40).clips.isnan().any()
+
+
+@pytest.mark.parametrize("random_start", ["true", "false"])
+def test_a_larger_ball_begins_where_a_smaller_one_ended(net: nn.Module, random_start: str) -> None:
+    small = attack(net, "pgd", "linf", eps=0.5 / 255, keep="best", steps="5", random_start="false")
+    method = ATTACKS.get("pgd")
+    budget = Budget("linf", 1 / 255)
+    batch = Batch(X[:10], Goal(Y[:10]), [str(row) for row in range(10)], 0, 4)
+
+    def go(warm: Tensor | None, keep: str) -> Outcome:
+        settings = parse_settings(method, {"steps": "1", "keep": keep, "random_start": random_start})
+        begun = Batch(batch.clips, batch.goal, batch.keys, 0, 4, warm)
+        return method.run(Target(net, 5), begun, budget, settings)
+
+    warm, cold = go(small.clips, "best"), go(None, "best")
+    budget.audit(batch.clips, warm.clips)
+    # what it begins at counts, so nothing that was reached is lost; a step from the clean clip gets less far
+    assert bool((loss(net, warm.clips) >= loss(net, small.clips) - 1e-6)[warm.reached == small.reached].all())
+    assert bool((warm.reached >= small.reached).all())
+    assert float(loss(net, warm.clips).mean()) > float(loss(net, cold.clips).mean())
+    # the toolbox's way begins where the toolbox does
+    assert torch.equal(go(small.clips, "last").clips, go(None, "last").clips)
+    # a part of a batch takes its own starts along
+    part = Batch(batch.clips, batch.goal, batch.keys, 0, 4, small.clips).of(torch.tensor([7, 2]))
+    assert torch.equal(part.warm, small.clips[[7, 2]])
