@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 import vidbench
-from vidbench.cli import attack, console, data, demo, env, model, report, weights
+from vidbench.cli import attack, console, data, demo, env, label, model, report, weights
 from vidbench.errors import EXIT_BUG, EXIT_INTERRUPTED, EXIT_OK, VidbenchError
 
 app = typer.Typer(
@@ -25,6 +25,7 @@ app = typer.Typer(
     ),
 )
 app.add_typer(data.app, name="data")
+app.add_typer(label.app, name="label")
 app.add_typer(model.app, name="model")
 app.add_typer(attack.app, name="attack")
 app.add_typer(weights.app, name="weights")

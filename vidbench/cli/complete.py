@@ -58,3 +58,17 @@ def complete_defence(incomplete: str) -> list[str]:
 
     before, comma, last = incomplete.rpartition(",")
     return [f"{before}{comma}{name}" for name in DEFENCES.names() if name.startswith(last)]
+
+
+def complete_person_detector(incomplete: str) -> list[str]:
+    """Names of what finds persons for labelling."""
+    from vidbench.label.detectors import DETECTORS
+
+    return [name for name in DETECTORS.names() if name.startswith(incomplete)]
+
+
+def complete_tracker(incomplete: str) -> list[str]:
+    """Names of trackers."""
+    from vidbench.label.trackers import TRACKERS
+
+    return [name for name in TRACKERS.names() if name.startswith(incomplete)]
