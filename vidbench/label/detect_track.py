@@ -19,6 +19,7 @@ from vidbench.errors import InputError, RunConflictError, UsageError
 from vidbench.formats.labelset import SetAction, SetFile, SetVideo
 from vidbench.label.actions import load_actions
 from vidbench.label.detectors import DETECTORS, DetectorSettings
+from vidbench.label.given_boxes import for_one_video
 from vidbench.label.linking import LinkSettings
 from vidbench.label.live import Board, watched
 from vidbench.label.seen import GRID_FPS
@@ -36,6 +37,7 @@ JOB = "detect-track"
 RATES = tuple(rate for rate in range(1, GRID_FPS + 1) if GRID_FPS % rate == 0)
 """Pictures a second that hit every keyframe of the grid of 30."""
 LIVE = "live"
+_LEAST_S = 0.3
 
 
 class DetectTrackRequest(BaseModel):
@@ -56,7 +58,7 @@ class DetectTrackRequest(BaseModel):
         rate: Pictures a second that are looked at; divides 30.
         margin: Seconds without keyframes at both ends of a video.
         max_gap_s: Longest gap in seconds over which the pieces of a person's track are joined; 0 joins none.
-        min_boxes: Tracks with fewer boxes are dropped.
+        min_boxes: Tracks with fewer boxes are dropped; None is those of 0.3 s.
         shots: End all tracks at shot changes.
         actions: What persons may do: "ava_80", "ava_60", or a file with an action a line.
         device: Where the networks run.
@@ -83,7 +85,7 @@ class DetectTrackRequest(BaseModel):
     rate: int = 10
     margin: int = Field(default=2, ge=0, le=3600)
     max_gap_s: float = Field(default=2.0, ge=0, le=60)
-    min_boxes: int = Field(default=3, ge=1, le=10_000)
+    min_boxes: int | None = Field(default=None, ge=1, le=10_000)
     shots: bool = True
     actions: str = "ava_80"
     device: str = "auto"
@@ -101,6 +103,11 @@ class DetectTrackRequest(BaseModel):
             raise ValueError(f"a rate that hits the first picture of each second: {', '.join(map(str, RATES))}")
         return rate
 
+    @property
+    def least_boxes(self) -> int:
+        """Boxes of a track that is kept."""
+        return max(1, round(_LEAST_S * self.rate)) if self.min_boxes is None else self.min_boxes
+
     def settings(self) -> Json:
         """The part that decides the boxes of a video."""
         return {
@@ -117,7 +124,7 @@ class DetectTrackRequest(BaseModel):
             "rate": self.rate,
             "margin": self.margin,
             "max_gap_s": self.max_gap_s,
-            "min_boxes": self.min_boxes,
+            "min_boxes": self.least_boxes,
             "shots": self.shots,
         }
 
@@ -223,6 +230,11 @@ def detect_track(request: DetectTrackRequest, reporter: Reporter | None = None) 
         TRACKERS.entry(request.tracker)
     actions = load_actions(request.actions)
     files = _videos(request)
+    if request.boxes is not None and len(files) > 1 and for_one_video(request.boxes):
+        raise InputError(
+            f"{request.boxes} does not say of which of {len(files)} videos its boxes are",
+            "Give one video, or a folder with a file for each: VIDEO.txt or VIDEO/gt/gt.txt.",
+        )
     held = _held(request.out)
     if held is not None and held.actions != actions and request.actions != _DEFAULT_ACTIONS:
         raise InputError(
@@ -345,7 +357,7 @@ def _job(request: DetectTrackRequest, key: str, path: Path) -> VideoJob:
         ),
         tracker=request.tracker,
         tracking=TrackerSettings(rate=request.rate, max_age_s=max(request.max_gap_s, 1.0)),
-        linking=LinkSettings(rate=request.rate, gap_s=request.max_gap_s, min_hits=request.min_boxes),
+        linking=LinkSettings(rate=request.rate, gap_s=request.max_gap_s, min_hits=request.least_boxes),
         margin=request.margin,
         shots=request.shots,
         batch=request.batch,

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from vidbench.errors import InputError
+from vidbench.errors import InputError, disk_errors
 from vidbench.formats.framelist import read_lines, save_lines
 from vidbench.formats.labelset import (
     Row,
@@ -126,7 +126,10 @@ class LabelSet:
         Raises:
             RunConflictError: Another process does.
         """
-        with lock_file(self.folder / ".vidbench" / "set.lock", f"another process is working on {self.folder}"):
+        lock = self.folder / ".vidbench" / "set.lock"
+        with disk_errors(lock):
+            lock.parent.mkdir(exist_ok=True)
+        with lock_file(lock, f"another process is working on {self.folder}"):
             yield
 
 

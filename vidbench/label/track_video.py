@@ -129,7 +129,11 @@ class _NotFiniteError(Exception):
 
 
 def _work(job: VideoJob, folder: Path) -> Json:
-    steady = Steady(job.source, every=GRID_FPS // job.tracking.rate, threads=job.threads)
+    cuts = _Cuts()
+    # cuts are looked for in all frames: from one to the next a camera that shakes moves little
+    steady = Steady(
+        job.source, every=GRID_FPS // job.tracking.rate, threads=job.threads, glance=cuts.glance if job.shots else None
+    )
     pictures = iter(steady)
     first = next(pictures, None)
     if first is None:
@@ -138,13 +142,16 @@ def _work(job: VideoJob, folder: Path) -> Json:
     facts = VideoFacts(job.source, job.key, width, height, steady.fps)
     detector = DETECTORS.get(job.detector)(job.detecting, facts)
     follow = _follower(job, detector)
-    builder, watch, pulse, clock = TrackletBuilder(), ShotWatch(), Pulse(job.pulse), _Clock()
+    builder, pulse, clock = TrackletBuilder(), Pulse(job.pulse), _Clock()
     shot = boxes = seen = 0
-    for batch in _batches(first, pictures, job.batch):
-        for picture, found in zip(batch, _found(detector, batch, job.detector != GIVEN, clock), strict=True):
+    for batch in _batches(_told(first, pictures, cuts), job.batch):
+        seen_now = [picture for picture, _ in batch]
+        for (picture, shots), found in zip(
+            batch, _found(detector, seen_now, job.detector != GIVEN, clock), strict=True
+        ):
             began = time.monotonic()
-            if job.shots and watch.is_cut(picture.image):
-                shot += 1
+            if shots > shot:
+                shot = shots
                 follow.tracker.reset()
             if follow.numbers is None or picture.number in follow.numbers:
                 tracks = follow.tracker.update(picture, found)
@@ -174,7 +181,7 @@ def _work(job: VideoJob, folder: Path) -> Json:
         "pictures": steady.end,
         "lead": steady.lead,
         "tracker": follow.name,
-        **({"given": detector.told} if isinstance(detector, GivenPersons) else {}),
+        "detector": dict(getattr(detector, "told", {})),
         "first": begin,
         "last": last,
         "seen": seen,
@@ -283,12 +290,28 @@ def _counts(kept: Kept) -> Json:
     }
 
 
-def _batches(first: Picture, rest: Iterator[Picture], size: int) -> Iterator[list[Picture]]:
-    batch = [first]
-    while batch:
-        batch += islice(rest, size - len(batch))
+class _Cuts:
+    """Counts the shots of a video as its frames come by."""
+
+    def __init__(self) -> None:
+        self._watch = ShotWatch()
+        self.shots = 0
+
+    def glance(self, image: NDArray[np.uint8]) -> None:
+        """The next frame, small."""
+        self.shots += self._watch.is_cut(image)
+
+
+def _told(first: Picture, rest: Iterator[Picture], cuts: _Cuts) -> Iterator[tuple[Picture, int]]:
+    """Pictures, each with the number of cuts until then."""
+    yield first, 0
+    for picture in rest:
+        yield picture, cuts.shots
+
+
+def _batches(pictures: Iterator[tuple[Picture, int]], size: int) -> Iterator[list[tuple[Picture, int]]]:
+    while batch := list(islice(pictures, size)):
         yield batch
-        batch = list(islice(rest, size))
 
 
 def _found(detector: Detector, batch: Sequence[Picture], by_look: bool, clock: _Clock) -> list[Found]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 from itertools import chain
@@ -26,6 +26,7 @@ from vidbench.video.wholeness import told, why_unopened
 GRID_FPS = 30
 """The rate at which AVA's frames are counted."""
 
+_GLANCE = 48
 _MICROSECOND = Fraction(1, 1_000_000)
 _BACK_S = (Fraction(1, 2), Fraction(5), Fraction(40))
 _JUMP_S = 60
@@ -68,6 +69,7 @@ class Steady:
         from_s: Fraction = Fraction(0),
         to_s: Fraction | None = None,
         threads: int = 1,
+        glance: Callable[[NDArray[np.uint8]], None] | None = None,
     ) -> None:
         """Open nothing yet.
 
@@ -77,10 +79,13 @@ class Steady:
             from_s: Where to begin, in seconds from the start of the container; a multiple of 1/30.
             to_s: Where to end, not included; None is the end of the video.
             threads: Threads that decode.
+            glance: Told of every frame that is shown at some moment, also at those that are not given, before its
+                pictures are: `(h, w, 3)` uint8 RGB with a shorter side of 48 pixels, as it was decoded.
         """
         if every < 1 or (from_s * GRID_FPS).denominator != 1:
             raise ValueError(f"no grid: {every = }, {from_s = }")
         self._path, self._every, self._from_s, self._to_s, self._threads = path, every, from_s, to_s, threads
+        self._glance = glance
         self.end = self.lead = self.decoded = 0
         self.fps = Fraction(0)
 
@@ -91,7 +96,7 @@ class Steady:
             UnusableError: The video is missing, damaged, cut off or has no frames.
         """
         first = int(self._from_s * GRID_FPS)
-        scaler = VideoReformatter()
+        scaler, small = VideoReformatter(), VideoReformatter()
         with Reader(self._path, self._threads) as reader:
             self.fps = reader.fps
             plan = Plan(reader, self._from_s, self._to_s)
@@ -100,6 +105,8 @@ class Steady:
                 self.lead, self.decoded = plan.lead, reader.decoded
                 wanted = [first + n for n in numbers if (first + n) % self._every == 0]
                 self.end = first + numbers.stop
+                if self._glance is not None:
+                    self._glance(_thumbnail(frame, small))
                 if wanted:
                     image = upright(frame, scaler)
                     for number in wanted:
@@ -108,6 +115,13 @@ class Steady:
             reader.check_end()
             if self.end == first and self._from_s == 0:
                 raise UnusableError("empty", "a video without frames")
+
+
+def _thumbnail(frame: VideoFrame, scaler: VideoReformatter) -> NDArray[np.uint8]:
+    scale = _GLANCE / min(frame.width, frame.height)
+    width, height = (max(_GLANCE, round(side * scale)) for side in (frame.width, frame.height))
+    small = scaler.reformat(frame, width, height, "rgb24", interpolation="AREA", threads=1)
+    return np.asarray(small.to_ndarray(), dtype=np.uint8)
 
 
 def upright(frame: VideoFrame, scaler: VideoReformatter) -> NDArray[np.uint8]:

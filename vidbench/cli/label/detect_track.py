@@ -78,7 +78,10 @@ MarginOpt = Annotated[int, typer.Option("--margin", metavar="S", help="Seconds w
 GapOpt = Annotated[
     float, typer.Option("--max-gap", metavar="S", help="Join pieces of a track over gaps up to this; 0 joins none.")
 ]
-MinBoxesOpt = Annotated[int, typer.Option("--min-boxes", help="Drop tracks with fewer boxes.")]
+MinBoxesOpt = Annotated[
+    int | None,
+    typer.Option("--min-boxes", help="Drop tracks with fewer boxes; default: 0.3 s of them.", show_default=False),
+]
 ShotsOpt = Annotated[bool, typer.Option("--shots/--no-shots", help="End tracks at shot changes.")]
 ActionsOpt = Annotated[
     str, typer.Option("--actions", metavar="ava_80|ava_60|FILE", help="Action list; a file has a name a line.")
@@ -103,7 +106,7 @@ def detect_track(
     rate: RateOpt = 10,
     margin: MarginOpt = 2,
     max_gap_s: GapOpt = 2.0,
-    min_boxes: MinBoxesOpt = 3,
+    min_boxes: MinBoxesOpt = None,
     shots: ShotsOpt = True,
     actions: ActionsOpt = "ava_80",
     device: DeviceOpt = "auto",

@@ -1,0 +1,1 @@
+"""The rules of `label check`, a file per kind of file that a set has."""

@@ -1,0 +1,1 @@
+"""The page on which people finish a labelled set."""
