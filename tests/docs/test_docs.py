@@ -205,6 +205,9 @@ def test_the_run_folders_of_formats_have_the_keys_of_real_ones(
     assert main(["model", "eval", str(small_model), "two.txt", *root, "--views", "1x1", "--out", "eval"]) == 6
     assert main(["attack", "run", "--model", str(small_model), "--data", one, "--limit", "1", "--out", "attack"]) == 0
     assert main(["model", "finetune", "x3d_tiny", train, "--limit", "2", "--epochs", "1", "--out", "finetune"]) == 0
+    (tmp_path / "boxes.csv").write_text("video,second,x1,y1,x2,y2,score\nmove_left_0000,0,0.1,0.2,0.4,0.9,0.98\n")
+    detect = ["label", "detect-track", str(small_set / "val" / "move_left" / "move_left_0000.mp4"), "--out", "set"]
+    assert main([*detect, "--detector", "boxes", "--boxes", "boxes.csv", "--tracker", "iou", "--margin", "0"]) == 0
 
     shown = examples()
     assert {"eval/manifest.json", "eval/clips.jsonl", "eval/summary.json"} <= shown.keys()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import time
 from functools import lru_cache
 from importlib.resources import as_file, files
 from itertools import pairwise
@@ -55,6 +56,9 @@ class DeepSortTracker:
 
     With `settings.guide` none of these but the batching differ from the package's defaults.
 
+    Attributes:
+        looked_s: Seconds that its network took so far.
+
     Args:
         settings: Rate, patience, sightings until a track is confirmed, device.
 
@@ -66,6 +70,7 @@ class DeepSortTracker:
         self._settings = settings
         self._net = _network(settings.device)
         self._looks = np.empty((0, _DIMENSIONS), dtype=np.float32)
+        self.looked_s = 0.0
         self._offset = 0
         self._most = -1
         self.reset()
@@ -74,7 +79,9 @@ class DeepSortTracker:
         """See `vidbench.label.seen.Tracker`."""
         height, width = picture.image.shape[:2]
         boxes = _inside(found.boxes, width, height)
+        began = time.monotonic()
         self._looks = _look(self._net, picture.image, boxes, _SQUARE if self._settings.guide else _TALL)
+        self.looked_s += time.monotonic() - began
         sizes = boxes[:, 2:] - boxes[:, :2]
         raw = [
             ([*low, *size], score, None)

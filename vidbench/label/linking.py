@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from array import array
-from collections import deque
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,27 +11,15 @@ from scipy.optimize import linear_sum_assignment
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
-from vidbench.label.seen import GRID_FPS, Found, Tracklet
+from vidbench.label.doubts import jumps, parted
+from vidbench.label.pieces import ALIKE, Array, Look, Numbers, Piece, Rows, look_distance, meetings, piece_of
+from vidbench.label.seen import GRID_FPS, Tracklet
 
-Array = NDArray[np.float64]
-Numbers = NDArray[np.int64]
-Rows = NDArray[np.intp]
-Look = NDArray[np.float32]
-
-BREAK_S = 0.5
-"""A track that was out of sight for longer is two pieces, to be joined or not when both sides are known."""
-_MEAN_OF = 5
-"""Looks at either end of a piece of which the mean is kept."""
 _WINDOW_S, _FIT_S = 1.2, 0.6
 """Where boxes of the whole person are looked for, and how long the stretch of them is that tells a speed."""
 _LEAST_FIT_S = 0.15
 _FARTHEST_LOOK = 0.5
 """Cosine distance of looks from which on there is no join."""
-_ALIKE = 0.2
-"""Below it looks do not tell two persons apart."""
-_MET_IOU, _MET_PART, _APART_IOU = 0.3, 0.7, 0.1
-"""Two persons meet from this overlap on, or with this part of the smaller box hidden, and part below that overlap."""
-_LEAST_STEP_IOU = 0.1
 
 
 @dataclass(frozen=True)
@@ -83,83 +69,6 @@ class PersonTrack:
     drawn: frozenset[int] = frozenset()
 
 
-@dataclass
-class _Open:
-    """A piece that may go on."""
-
-    shot: int
-    numbers: array[int] = field(default_factory=lambda: array("q"))
-    boxes: array[float] = field(default_factory=lambda: array("d"))
-    scores: array[float] = field(default_factory=lambda: array("d"))
-    first: list[Look] = field(default_factory=list)
-    last: deque[Look] = field(default_factory=lambda: deque(maxlen=_MEAN_OF))
-
-    def close(self, track: int) -> Tracklet:
-        return Tracklet(
-            track,
-            np.array(self.numbers, dtype=np.int64),
-            np.array(self.boxes, dtype=np.float64).reshape(-1, 4),
-            np.array(self.scores, dtype=np.float64),
-            self.shot,
-            _mean(self.first),
-            _mean(self.last),
-        )
-
-
-class TrackletBuilder:
-    """Gathers what a tracker says, picture by picture, into pieces of tracks.
-
-    A track that the tracker confirms late is one piece from its first box on, as its number was told from the start.
-    Boxes without a track (-1) are left out. In memory there are, for each box, its corners, score and moment; looks
-    are kept as the means of the first and the last five of a piece.
-    """
-
-    def __init__(self) -> None:
-        self._open: dict[int, _Open] = {}
-        self._done: list[Tracklet] = []
-        self._shots: list[tuple[int, int]] = []
-        self._before: int | None = None
-
-    def add(self, number: int, found: Found, tracks: Numbers, looks: Look | None, shot: int) -> None:
-        """Take in a picture; all pictures, also those without a person, by rising number.
-
-        Args:
-            number: Of the picture on the grid of 30 a second.
-            found: What the detector found.
-            tracks: `(N,)` what the tracker said.
-            looks: `(N, D)` unit vectors, or None.
-            shot: From 0, never falling.
-        """
-        if shot >= len(self._shots):
-            self._shots += [(number, number)] * (shot + 1 - len(self._shots))
-        self._shots[shot] = self._shots[shot][0], number
-        for track, piece in list(self._open.items()):
-            unseen = number - piece.numbers[-1]
-            missed = self._before is not None and piece.numbers[-1] != self._before
-            if piece.shot != shot or (missed and unseen > BREAK_S * GRID_FPS):
-                self._done.append(self._open.pop(track).close(track))
-        for row in np.flatnonzero(tracks >= 0).tolist():
-            piece = self._open.setdefault(int(tracks[row]), _Open(shot))
-            piece.numbers.append(number)
-            piece.boxes.extend(found.boxes[row].tolist())
-            piece.scores.append(float(found.scores[row]))
-            if looks is not None:
-                if len(piece.first) < _MEAN_OF:
-                    piece.first.append(looks[row].copy())
-                piece.last.append(looks[row].copy())
-        self._before = number
-
-    @property
-    def shots(self) -> tuple[tuple[int, int], ...]:
-        """The first and the last picture of each shot, with or without persons."""
-        return tuple(self._shots)
-
-    def tracklets(self) -> tuple[Tracklet, ...]:
-        """All pieces so far, by first number and track."""
-        pieces = [*self._done, *(piece.close(track) for track, piece in self._open.items())]
-        return tuple(sorted(pieces, key=lambda piece: (int(piece.numbers[0]), piece.track)))
-
-
 def link(
     tracklets: Sequence[Tracklet], settings: LinkSettings, shots: Sequence[tuple[int, int]] = ()
 ) -> tuple[PersonTrack, ...]:
@@ -185,17 +94,17 @@ def link(
     Returns:
         Persons by number. A person belongs to one shot: who comes back after a cut is someone new.
     """
-    pieces = _merge_duplicates([_piece(one) for one in tracklets if len(one.numbers)], settings.duplicate_iou)
+    pieces = _merge_duplicates([piece_of(one) for one in tracklets if len(one.numbers)], settings.duplicate_iou)
     if not pieces:
         return ()
     bounds = _bounds(pieces, shots)
     chains = [
         chain
         for chain in _join(pieces, settings)
-        if not chain.short(settings) or chain.cut_short(bounds, GRID_FPS // settings.rate)
+        if not _is_short(chain, settings) or chain.cut_short(bounds, GRID_FPS // settings.rate)
     ]
     chains.sort(key=lambda chain: (int(chain.numbers[0]), float(chain.boxes[0, 0])))
-    weak = _parted(chains)
+    weak = parted(chains)
     return tuple(
         _filled(
             PersonTrack(
@@ -205,7 +114,7 @@ def link(
                 chain.scores,
                 chain.tracks,
                 frozenset(chain.joined),
-                frozenset(chain.weak | weak[person] | _jumps(chain) | _short(chain, settings)),
+                frozenset(chain.weak | weak[person] | jumps(chain) | _short(chain, settings)),
             ),
             settings.fill_s,
         )
@@ -213,36 +122,7 @@ def link(
     )
 
 
-@dataclass
-class _Piece:
-    """A tracklet, merged from several perhaps, or a chain of them."""
-
-    numbers: Numbers
-    boxes: Array
-    scores: Array
-    tracks: Numbers
-    shot: int
-    looks: list[Look]
-    joined: set[int] = field(default_factory=set)
-    weak: set[int] = field(default_factory=set)
-
-    def short(self, settings: LinkSettings) -> bool:
-        seconds = float(self.numbers[-1] - self.numbers[0]) / GRID_FPS
-        return len(self.numbers) < settings.min_hits or seconds < settings.min_duration_s
-
-    def cut_short(self, bounds: dict[int, tuple[int, int]], step: int) -> bool:
-        first, last = bounds[self.shot]
-        return bool(self.numbers[0] < first + step or self.numbers[-1] > last - step)
-
-
-def _piece(one: Tracklet) -> _Piece:
-    looks = [look for look in (one.first_look, one.last_look) if look is not None]
-    return _Piece(
-        one.numbers, one.boxes, one.scores, np.full(len(one.numbers), one.track, dtype=np.int64), one.shot, looks
-    )
-
-
-def _bounds(pieces: Sequence[_Piece], shots: Sequence[tuple[int, int]]) -> dict[int, tuple[int, int]]:
+def _bounds(pieces: Sequence[Piece], shots: Sequence[tuple[int, int]]) -> dict[int, tuple[int, int]]:
     bounds = dict(enumerate(shots))
     for piece in pieces if not shots else ():
         first, last = bounds.get(piece.shot, (int(piece.numbers[0]), int(piece.numbers[-1])))
@@ -250,10 +130,10 @@ def _bounds(pieces: Sequence[_Piece], shots: Sequence[tuple[int, int]]) -> dict[
     return bounds
 
 
-def _merge_duplicates(pieces: list[_Piece], least: float) -> list[_Piece]:
+def _merge_duplicates(pieces: list[Piece], least: float) -> list[Piece]:
     """Pieces that lie on another one wherever both are there, for most of their own time, go into it."""
     counts: dict[tuple[int, int], int] = {}
-    for pairs, iou, _, _ in _meetings(pieces, least):
+    for pairs, iou, _, _ in meetings(pieces, least):
         for pair in map(tuple, pairs[iou >= least].tolist()):
             counts[pair] = counts.get(pair, 0) + 1
     goes_into = list(range(len(pieces)))
@@ -278,7 +158,7 @@ def _root(goes_into: list[int], number: int) -> int:
     return number
 
 
-def _union(long: _Piece, short: _Piece) -> _Piece:
+def _union(long: Piece, short: Piece) -> Piece:
     fresh = ~np.isin(short.numbers, long.numbers)
     order = np.argsort(np.concatenate((long.numbers, short.numbers[fresh])), kind="stable")
     return replace(
@@ -311,7 +191,7 @@ class _Ends:
     look: list[Look | None]
 
 
-def _join(pieces: list[_Piece], settings: LinkSettings) -> list[_Piece]:
+def _join(pieces: list[Piece], settings: LinkSettings) -> list[Piece]:
     """The chains of pieces with the best sum of gains."""
     ends, starts = _ends(pieces, last=True), _ends(pieces, last=False)
     before, after = _candidates(pieces, ends, starts, settings.gap_s)
@@ -333,7 +213,7 @@ def _join(pieces: list[_Piece], settings: LinkSettings) -> list[_Piece]:
     return [_chain(pieces, number, next_of) for number in range(len(pieces)) if number not in follows]
 
 
-def _chain(pieces: list[_Piece], number: int, next_of: dict[int, tuple[int, bool]]) -> _Piece:
+def _chain(pieces: list[Piece], number: int, next_of: dict[int, tuple[int, bool]]) -> Piece:
     parts, joined, weak = [pieces[number]], set[int](), set[int]()
     while number in next_of:
         number, doubtful = next_of[number]
@@ -342,7 +222,7 @@ def _chain(pieces: list[_Piece], number: int, next_of: dict[int, tuple[int, bool
         joined.add(moment)
         if doubtful:
             weak.add(moment)
-    return _Piece(
+    return Piece(
         np.concatenate([part.numbers for part in parts]),
         np.concatenate([part.boxes for part in parts]),
         np.concatenate([part.scores for part in parts]),
@@ -354,7 +234,7 @@ def _chain(pieces: list[_Piece], number: int, next_of: dict[int, tuple[int, bool
     )
 
 
-def _candidates(pieces: list[_Piece], ends: _Ends, starts: _Ends, gap_s: float) -> tuple[Rows, Rows]:
+def _candidates(pieces: list[Piece], ends: _Ends, starts: _Ends, gap_s: float) -> tuple[Rows, Rows]:
     """Pairs of pieces of a shot of which the second begins after the first ends, soon enough or by the same track."""
     order = np.argsort(starts.time, kind="stable")
     sorted_starts = starts.time[order]
@@ -378,7 +258,7 @@ def _candidates(pieces: list[_Piece], ends: _Ends, starts: _Ends, gap_s: float) 
     return before[same], after[same]
 
 
-def _costs(pieces: list[_Piece], ends: _Ends, starts: _Ends, before: Rows, after: Rows, gap_s: float) -> Array:
+def _costs(pieces: list[Piece], ends: _Ends, starts: _Ends, before: Rows, after: Rows, gap_s: float) -> Array:
     """What speaks against each join; from 1 on it is none."""
     gap = starts.time[after] - ends.time[before]
     height = (ends.height[before] + starts.height[after]) / 2
@@ -392,11 +272,11 @@ def _costs(pieces: list[_Piece], ends: _Ends, starts: _Ends, before: Rows, after
     motion = np.where(np.isinf(motion), motion[::-1], motion).mean(axis=0)
     size = np.abs(np.log(ends.height[before] / starts.height[after]))
     look = np.array(
-        [_distance(ends.look[one], starts.look[other]) for one, other in zip(before, after, strict=True)]
+        [look_distance(ends.look[one], starts.look[other]) for one, other in zip(before, after, strict=True)]
     ).reshape(len(before))
     cost = 0.3 * motion + size + 0.1 * np.minimum(gap / max(gap_s, 1e-9), 1)
     # alike or not told, looks say nothing for a join, only different ones against it
-    cost = cost + np.clip((look - _ALIKE) / (_FARTHEST_LOOK - _ALIKE), 0, 1)
+    cost = cost + np.clip((look - ALIKE) / (_FARTHEST_LOOK - ALIKE), 0, 1)
     tracks = (np.array([piece.tracks[-1] for piece in pieces]), np.array([piece.tracks[0] for piece in pieces]))
     same: Array = np.where(tracks[0][before] == tracks[1][after], 0.6 * cost, cost)
     return same
@@ -412,7 +292,7 @@ def _components(before: Rows, after: Rows, count: int) -> Iterator[Rows]:
     yield from np.split(order, np.flatnonzero(np.diff(labels[order])) + 1)
 
 
-def _ends(pieces: list[_Piece], *, last: bool) -> _Ends:
+def _ends(pieces: list[Piece], *, last: bool) -> _Ends:
     found = [_end(piece, last=last) for piece in pieces]
     place, speed, known, height = zip(*found, strict=True)
     at = -1 if last else 0
@@ -426,7 +306,7 @@ def _ends(pieces: list[_Piece], *, last: bool) -> _Ends:
     )
 
 
-def _end(piece: _Piece, *, last: bool) -> tuple[Array, Array, bool, float]:
+def _end(piece: Piece, *, last: bool) -> tuple[Array, Array, bool, float]:
     """Place, speed, whether that is known, and height of the whole person at an end of a piece."""
     times = piece.numbers / GRID_FPS
     at = float(times[-1] if last else times[0])
@@ -448,88 +328,13 @@ def _end(piece: _Piece, *, last: bool) -> tuple[Array, Array, bool, float]:
     return mean + speed * (at - middle), speed, True, float(usual[1])
 
 
-def _meetings(pieces: Sequence[_Piece], least: float) -> Iterator[tuple[Rows, Array, Array, Numbers]]:
-    """Where two boxes of a moment overlap: pairs of pieces `(n, 2)`, the smaller number first, IoU, part of the
-    smaller box that is covered, and moment; those with an IoU or a part of at least `least`.
-    """
-    if not pieces:
-        return
-    owner = np.repeat(np.arange(len(pieces)), [len(piece.numbers) for piece in pieces])
-    numbers = np.concatenate([piece.numbers for piece in pieces])
-    order = np.argsort(numbers, kind="stable")
-    owner, numbers = owner[order], numbers[order]
-    boxes = np.concatenate([piece.boxes for piece in pieces])[order]
-    area = np.prod(boxes[:, 2:] - boxes[:, :2], axis=1)
-    rows = np.arange(len(numbers))
-    for step in range(1, len(numbers)):
-        # boxes of one moment lie side by side
-        rows = rows[rows < len(numbers) - step]
-        rows = rows[numbers[rows] == numbers[rows + step]]
-        if not len(rows):
-            return
-        others = rows + step
-        low = np.maximum(boxes[rows, :2], boxes[others, :2])
-        high = np.minimum(boxes[rows, 2:], boxes[others, 2:])
-        both = np.prod(np.maximum(high - low, 0), axis=1)
-        iou = both / (area[rows] + area[others] - both)
-        part = both / np.minimum(area[rows], area[others])
-        near = (iou >= least) | (part >= least)
-        yield (
-            np.sort(np.stack((owner[rows], owner[others]), axis=1)[near], axis=1),
-            iou[near],
-            part[near],
-            numbers[rows][near],
-        )
+def _is_short(chain: Piece, settings: LinkSettings) -> bool:
+    seconds = float(chain.numbers[-1] - chain.numbers[0]) / GRID_FPS
+    return len(chain.numbers) < settings.min_hits or seconds < settings.min_duration_s
 
 
-def _parted(chains: list[_Piece]) -> list[set[int]]:
-    """For each person the moments when one that may have been confused with it has just gone another way."""
-    met: dict[tuple[int, int], list[int]] = {}
-    touching: dict[tuple[int, int], set[int]] = {}
-    for pairs, iou, part, numbers in _meetings(chains, _APART_IOU):
-        for (one, other), overlap, covered, number in zip(
-            pairs.tolist(), iou.tolist(), part.tolist(), numbers.tolist(), strict=True
-        ):
-            touching.setdefault((one, other), set()).add(number)
-            if overlap >= _MET_IOU or covered >= _MET_PART:
-                met.setdefault((one, other), []).append(number)
-    weak: list[set[int]] = [set() for _ in chains]
-    for (one, other), moments in met.items():
-        if _distance(_mean(chains[one].looks), _mean(chains[other].looks)) > _ALIKE:
-            continue
-        shared = np.intersect1d(chains[one].numbers, chains[other].numbers)
-        apart = shared[~np.isin(shared, list(touching[one, other]))]
-        after = np.unique(np.searchsorted(apart, moments, side="right"))
-        for number in apart[after[after < len(apart)]].tolist():
-            weak[one].add(number)
-            weak[other].add(number)
-    return weak
-
-
-def _jumps(chain: _Piece) -> set[int]:
-    """Moments whose box lies neither where the one before was nor where its motion would have led."""
-    boxes, times = chain.boxes, chain.numbers / GRID_FPS
-    if len(boxes) < 2:
-        return set()
-    # from the second step on there is a speed
-    step = np.diff(times)[:, None]
-    guess = boxes[:-1].copy()
-    guess[1:] += (boxes[1:-1] - boxes[:-2]) / step[:-1] * step[1:]
-    off = np.maximum(_row_ious(boxes[:-1], boxes[1:]), _row_ious(guess, boxes[1:])) < _LEAST_STEP_IOU
-    return {int(number) for number in chain.numbers[1:][off]} - chain.joined
-
-
-def _row_ious(first: Array, second: Array) -> Array:
-    low, high = np.maximum(first[:, :2], second[:, :2]), np.minimum(first[:, 2:], second[:, 2:])
-    both = np.prod(np.maximum(high - low, 0), axis=1)
-    areas = [np.prod(np.maximum(boxes[:, 2:] - boxes[:, :2], 0), axis=1) for boxes in (first, second)]
-    union = areas[0] + areas[1] - both
-    result: Array = np.divide(both, union, out=np.zeros_like(both), where=union > 0)
-    return result
-
-
-def _short(chain: _Piece, settings: LinkSettings) -> set[int]:
-    return {int(number) for number in chain.numbers} if chain.short(settings) else set()
+def _short(chain: Piece, settings: LinkSettings) -> set[int]:
+    return {int(number) for number in chain.numbers} if _is_short(chain, settings) else set()
 
 
 def _filled(person: PersonTrack, fill_s: float) -> PersonTrack:
@@ -555,16 +360,3 @@ def _filled(person: PersonTrack, fill_s: float) -> PersonTrack:
         tracks=np.insert(person.tracks, rows + 1, person.tracks[rows]),
         drawn=frozenset(moments.tolist()),
     )
-
-
-def _mean(looks: Sequence[Look] | deque[Look]) -> Look | None:
-    if not looks:
-        return None
-    total = np.sum(looks, axis=0, dtype=np.float32)
-    norm = float(np.linalg.norm(total))
-    return np.asarray(total / norm if norm > 0 else total, dtype=np.float32)
-
-
-def _distance(one: Look | None, other: Look | None) -> float:
-    """Cosine distance; 0 where one of them is not told."""
-    return 0.0 if one is None or other is None else 1.0 - float(one @ other)

@@ -22,12 +22,13 @@ from vidbench.formats.labelset import Row, TrackPath, dump_paths, dump_rows
 from vidbench.label.detectors import DETECTORS, DetectorSettings, VideoFacts
 from vidbench.label.given_boxes import GivenPersons
 from vidbench.label.keyframes import Kept, keep, keyframe_range
-from vidbench.label.linking import LinkSettings, PersonTrack, TrackletBuilder, link
+from vidbench.label.linking import LinkSettings, PersonTrack, link
 from vidbench.label.live import Pulse
 from vidbench.label.seen import GRID_FPS, Detector, Found, Picture, Tracker, Tracklet
 from vidbench.label.shots import ShotWatch
 from vidbench.label.store import KEYFRAMES, PATHS, TRACKS
 from vidbench.label.trackers import TRACKERS, TrackerSettings
+from vidbench.label.tracklets import TrackletBuilder
 from vidbench.records import Json
 from vidbench.video.clip import UnusableError
 from vidbench.video.steady import Steady
@@ -85,6 +86,7 @@ class VideoJob:
 class _Clock:
     """Seconds spent in each stage."""
 
+    decoding: float = 0.0
     detector: float = 0.0
     tracker: float = 0.0
     jpeg: float = 0.0
@@ -144,7 +146,7 @@ def _work(job: VideoJob, folder: Path) -> Json:
     follow = _follower(job, detector)
     builder, pulse, clock = TrackletBuilder(), Pulse(job.pulse), _Clock()
     shot = boxes = seen = 0
-    for batch in _batches(_told(first, pictures, cuts), job.batch):
+    for batch in _batches(_told(first, pictures, cuts), job.batch, clock):
         seen_now = [picture for picture, _ in batch]
         for (picture, shots), found in zip(
             batch, _found(detector, seen_now, job.detector != GIVEN, clock), strict=True
@@ -190,8 +192,10 @@ def _work(job: VideoJob, folder: Path) -> Json:
         "tracklets": len(tracklets),
         "joined": sum(len(person.joined) for person in persons),
         **_counts(kept),
+        "decoding_s": round(clock.decoding, 3),
         "detector_s": round(clock.detector, 3),
         "tracker_s": round(clock.tracker, 3),
+        "looks_s": round(getattr(follow.tracker, "looked_s", 0.0), 3),
         "jpeg_s": round(clock.jpeg, 3),
     }
 
@@ -309,8 +313,13 @@ def _told(first: Picture, rest: Iterator[Picture], cuts: _Cuts) -> Iterator[tupl
         yield picture, cuts.shots
 
 
-def _batches(pictures: Iterator[tuple[Picture, int]], size: int) -> Iterator[list[tuple[Picture, int]]]:
-    while batch := list(islice(pictures, size)):
+def _batches(pictures: Iterator[tuple[Picture, int]], size: int, clock: _Clock) -> Iterator[list[tuple[Picture, int]]]:
+    while True:
+        began = time.monotonic()
+        batch = list(islice(pictures, size))
+        clock.decoding += time.monotonic() - began
+        if not batch:
+            return
         yield batch
 
 

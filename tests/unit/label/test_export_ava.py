@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from pydantic import ValidationError
 
-from vidbench.errors import FindingsError, InputError, RunConflictError, UsageError
+from vidbench.errors import FindingsError, InputError, RunConflictError
 from vidbench.formats.ava import load, parse_actions, parse_files, parse_labels, parse_predicted, parse_seconds
 from vidbench.formats.framelist import load_frames
 from vidbench.formats.labelset import BoxT, Row, SetAction, SetFile, SetVideo, Split
@@ -620,8 +620,6 @@ def test_without_frames_the_lists_say_which_are_missing(made: Made) -> None:
     assert len(list(load_frames(made.out / "frame_lists" / "train.csv"))) == 240
     made.export(short_side=16, overwrite=True)
     assert not any("lacks" in one for one in made.export(frames=False).remarks)
-    with pytest.raises(UsageError, match="raw frames are made of the frames"):
-        made.export(frames=False, rawframes=True)
 
 
 def test_another_size_is_refused_unless_asked_for(made: Made) -> None:

@@ -8,8 +8,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from vidbench.label.linking import LinkSettings, PersonTrack, TrackletBuilder, link
+from vidbench.label.linking import LinkSettings, PersonTrack, link
 from vidbench.label.seen import Found, Tracklet
+from vidbench.label.tracklets import TrackletBuilder
 
 TEN = LinkSettings(rate=10)
 RED, BLUE = (np.eye(8, dtype=np.float32)[n] for n in (0, 1))
