@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import math
+import hashlib
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
@@ -15,8 +15,6 @@ from vidbench.data.split import side_of
 from vidbench.formats.labelset import SetFile, Split
 from vidbench.label.store import LabelSet
 from vidbench.progress import Reporter, SilentReporter
-
-_TRIED_SEEDS = 200
 
 
 class SplitRequest(BaseModel):
@@ -72,7 +70,8 @@ class SplitResult:
         set: The folder of the set.
         parts: Train, val and test; the ones without a share and without videos are left out.
         changed: Videos that are in another part than before.
-        moved: Videos that their hash puts elsewhere, and that are for training so that an action of several videos is.
+        moved: Videos that their hash puts elsewhere: into training, so that an action of several videos is there, or
+            into a part that would be empty.
         dry_run: Whether nothing was written.
         notes: What a person should know.
     """
@@ -90,7 +89,9 @@ def divide(request: SplitRequest, reporter: Reporter | None = None) -> SplitResu
 
     A video falls where a number drawn from the SHA-256 of seed and id lies, so further videos move none, and parts
     have their shares on average, not exactly. Then, as long as an action of two videos or more has none for training,
-    one of its videos is taken for it, of the part that has most of them.
+    one of its videos is taken for it, of the part that has most of them. Last, a part that is asked for and empty
+    takes a video of the largest part: a set without validation is of little use. In both cases the videos that are
+    moved depend on the others, and later ones may change them.
 
     Raises:
         InputError: The set is malformed.
@@ -116,7 +117,7 @@ def divide(request: SplitRequest, reporter: Reporter | None = None) -> SplitResu
 def assign(
     classes: Mapping[str, set[int]], seed: int, val: float, test: float
 ) -> tuple[dict[str, Split], tuple[str, ...]]:
-    """The part of each video, and the videos that were moved to training.
+    """The part of each video, and the videos that are in another one than where they fall.
 
     Args:
         classes: The actions of each video, by its id.
@@ -139,7 +140,32 @@ def assign(
         )
         sides[chosen] = "train"
         moved.append(chosen)
+    for side in ("train", "val", "test"):
+        if shares[side] and side not in sides.values():
+            taken = _spare(sides, classes, seed, side)
+            if taken is not None:
+                sides[taken] = _split(side)
+                moved = [video for video in moved if video != taken] + [taken] * (fallen[taken] != side)
     return sides, tuple(sorted(moved))
+
+
+def _spare(sides: Mapping[str, Split], classes: Mapping[str, set[int]], seed: int, side: str) -> str | None:
+    """A video of the largest part, one whose actions the others of that part have, too, where there is one."""
+    sizes = {name: [video for video in sides if sides[video] == name] for name in get_args(Split)}
+    largest = max(sizes.values(), key=len)
+    if len(largest) < 2:
+        return None
+
+    def lost(video: str) -> set[int]:
+        return classes[video] - set().union(*(classes[other] for other in largest if other != video))
+
+    def kept(action: int) -> bool:
+        return sum(action in found for found in classes.values()) > 1
+
+    # what training has of several videos it keeps
+    free = [video for video in largest if sides[video] != "train" or not any(map(kept, lost(video)))]
+    drawn = {video: hashlib.sha256(f"{seed}\0{side}\0{video}".encode()).hexdigest() for video in free}
+    return min(free, key=lambda video: (len(lost(video)), drawn[video]), default=None)
 
 
 def _split(text: str) -> Split:
@@ -176,11 +202,11 @@ def _notes(
 ) -> tuple[str, ...]:
     notes: list[str] = []
     if moved:
-        notes.append(f"moved to training, so that their actions are there: {', '.join(moved)}")
+        notes.append(f"not where chance puts them, so that no part or action is missing: {', '.join(moved)}")
     held = {part.split: part for part in parts}
     for split, share in (("train", 1.0), ("val", request.val), ("test", request.test)):
         if share and (split not in held or not held[split].videos):
-            notes.append(f"no video is for {split}: {_other_seed(request, classes)}")
+            notes.append(f"no video is for {split}: the set has too few videos")
     for part in parts:
         if part.lacks and part.videos:
             shown = ", ".join(part.lacks[:10]) + (f" and {len(part.lacks) - 10} more" if len(part.lacks) > 10 else "")
@@ -188,17 +214,3 @@ def _notes(
     if not any(classes.values()):
         notes.append("nobody has labelled an action yet: split again when the set is labelled")
     return tuple(notes)
-
-
-def _other_seed(request: SplitRequest, classes: Mapping[str, set[int]]) -> str:
-    """The seed whose parts come nearest to their shares, of those that leave none empty."""
-    wanted = {"val": request.val, "test": request.test, "train": 1 - request.val - request.test}
-    best, found = math.inf, None
-    for seed in range(_TRIED_SEEDS):
-        sides = list(assign(classes, seed, request.val, request.test)[0].values())
-        if any(share and side not in sides for side, share in wanted.items()):
-            continue
-        distance = sum(abs(sides.count(_split(side)) - share * len(sides)) for side, share in wanted.items())
-        if distance < best:
-            best, found = distance, seed
-    return "the set has too few videos" if found is None else f"with --seed {found} there are some in each part"
