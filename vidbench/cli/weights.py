@@ -12,6 +12,7 @@ from vidbench.cli.options import JsonOpt
 
 if TYPE_CHECKING:
     from vidbench.model.convert import Exported, Imported
+    from vidbench.model.start_import import StartImported
     from vidbench.model.weights import PullResult, VerifyResult, WeightsRow
 
 app = typer.Typer(no_args_is_help=True, help="Weights: list, pull, path, verify, import, export.")
@@ -89,7 +90,20 @@ def import_(
     ],
     model: Annotated[str, typer.Option("--model", metavar="NAME", help="The catalogue model that it is for.")],
     out: Annotated[
-        Path | None, typer.Option("--out", metavar="FILE", help="Write safetensors here, not into the cache.")
+        Path | None,
+        typer.Option("--out", metavar="FILE", help="Write safetensors here, not into the cache; a start's folder."),
+    ] = None,
+    layout: Annotated[
+        str,
+        typer.Option("--layout", metavar="START", help="A published start of r2plus1d_18, as moco, ctp, tclr or gdt."),
+    ] = "",
+    task: Annotated[
+        str,
+        typer.Option("--task", metavar="recognition|ava|charades", help="What the start is for: decides its input."),
+    ] = "recognition",
+    leave: Annotated[
+        list[str] | None,
+        typer.Option("--leave", metavar="FRONT", help="Tensors of a start to leave out, by the front of their names."),
     ] = None,
     inflate: Annotated[bool, typer.Option("--inflate", help="Repeat 2D convolutions over time where needed.")] = False,
     other_sampling: Annotated[
@@ -97,7 +111,29 @@ def import_(
     ] = False,
     json: JsonOpt = False,
 ) -> None:
-    """Map a file of weights to a model's names, check every tensor, and keep it as that model's weights."""
+    """Map a file of weights to a model's names, check every tensor, and keep it as that model's weights.
+
+    With --layout the file is a published start of training, self-supervised mostly: it becomes a model folder for
+    `model finetune --init`, with the input and the layers that the start was trained with.
+    """
+    from vidbench.cli.requests import ask
+    from vidbench.errors import UsageError
+
+    if layout:
+        if inflate or other_sampling:
+            raise UsageError("--inflate and --other-sampling do not go with --layout")
+        if out is None:
+            raise UsageError("--layout needs --out FOLDER", "A start is a model of its own, beside the catalogue's.")
+        from vidbench.model import start_import
+
+        start = ask(
+            start_import.StartImportRequest,
+            {"file": file, "layout": layout, "out": out, "model": model, "task": task, "leave": tuple(leave or ())},
+        )
+        console.show(start_import.import_start(start), json, _print_start)
+        return
+    if leave or task != "recognition":
+        raise UsageError("--task and --leave go with --layout", "It names the published start that the file is.")
     from vidbench.model import convert
 
     request = convert.ImportRequest(file=file, model=model, out=out, inflate=inflate, other_sampling=other_sampling)
@@ -172,6 +208,41 @@ def _print_imported(result: Imported) -> None:
         console.remark(f"note: {len(result.inflated)} 2D convolutions were inflated")
     if result.ignored:
         console.remark(f"note: {len(result.ignored)} tensors are no weights: {', '.join(result.ignored[:5])}")
+
+
+def _print_start(result: StartImported) -> None:
+    console.out(
+        f"{result.layout}: {result.loaded} tensors for {result.name}, {len(result.left_over)} left over, "
+        f"sha256 {result.sha256[:12]}, {result.path}"
+    )
+    size, variant = result.preprocess, result.variant
+    console.out(
+        f"input for {result.task}: {size.frames} frames x {size.stride} at {size.target_fps} per second, "
+        f"{size.crop} px, mean {_numbers(size.mean)}, std {_numbers(size.std)}"
+    )
+    if variant.bn_eps is not None:
+        console.remark(f"note: batch normalisation has epsilon {variant.bn_eps:g}")
+    if variant.layers:
+        console.remark(f"note: layers of {variant.layers}")
+    if not variant.head:
+        console.remark("note: without a head; `vidbench model finetune --init` gives it a fresh one")
+    if result.left_over:
+        fronts = sorted({_front(name) for name in result.left_over})
+        console.remark(f"note: left over: {', '.join(f'{front}*' for front in fronts)}")
+    if result.counters:
+        console.remark(f"note: {len(result.counters)} counters of batches are not in the file and begin at zero")
+    for remark in result.remarks:
+        console.remark(f"note: {remark}")
+
+
+def _front(name: str) -> str:
+    """The first parts of a name, up to the one that tells what it belongs to."""
+    parts = name.split(".")
+    return ".".join(parts[: 2 if parts[0] in ("module", "encoder_q") else 1])
+
+
+def _numbers(values: tuple[float, ...]) -> str:
+    return "/".join(f"{value:g}" for value in values)
 
 
 def _print_exported(result: Exported) -> None:

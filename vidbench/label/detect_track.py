@@ -50,6 +50,7 @@ class DetectTrackRequest(BaseModel):
         weights: The detector's weights: a file, or what else it knows; None is its default.
         boxes: A file of boxes, for the detector "boxes".
         conf: The least score that counts; None is the detector's default.
+        iou: Of two boxes that overlap more, the surer one stays; None is what the network has.
         min_size: Boxes whose shorter side has fewer pixels are left out.
         image_size: Pixels that the longer side is scaled to for the detector; None is what it was made for.
         config: The configuration of a network of Detectron2.
@@ -78,6 +79,7 @@ class DetectTrackRequest(BaseModel):
     weights: str | None = None
     boxes: Path | None = None
     conf: float | None = Field(default=None, gt=0, lt=1)
+    iou: float | None = Field(default=None, gt=0, le=1)
     min_size: int = Field(default=8, ge=0, le=10_000)
     image_size: int | None = Field(default=None, ge=32, le=8192)
     config: Path | None = None
@@ -117,6 +119,7 @@ class DetectTrackRequest(BaseModel):
             "boxes": None if self.boxes is None else str(self.boxes),
             "boxes_sha256": _sha256(self.boxes),
             "conf": self.conf,
+            "iou": self.iou,
             "min_size": self.min_size,
             "image_size": self.image_size,
             "config": None if self.config is None else str(self.config),
@@ -351,6 +354,7 @@ def _job(request: DetectTrackRequest, key: str, path: Path) -> VideoJob:
             boxes=None if request.boxes is None else request.boxes.resolve(),
             config=request.config,
             conf=request.conf,
+            iou=request.iou,
             min_size=request.min_size,
             image_size=request.image_size,
             device=request.device,

@@ -23,10 +23,12 @@ from torch import Tensor, nn
 from vidbench.errors import InputError, disk_errors
 from vidbench.model.caffe2 import read_blobs
 from vidbench.model.sniff import FileKind, sniff
+from vidbench.model.variant import UNCHANGED, Variant
 from vidbench.model.zoo import MODELS, Preprocess
 from vidbench.runs import file_sha256, write_json_atomic
 
 __all__ = [
+    "BESIDE",
     "CONTAINERS",
     "MODEL_FILE",
     "PREFIXES",
@@ -51,6 +53,16 @@ TENSORS_FILE = "model.safetensors"
 CONTAINERS = ("model_state", "state_dict", "model")
 # what a wrapper puts before every name: DistributedDataParallel; PySlowFast around a pytorchvideo model
 PREFIXES = ("module.", "model.")
+
+# what training programs put beside the tensors: their options, and numbers and paths among these
+BESIDE = (
+    "argparse.Namespace",
+    "pathlib.PosixPath",
+    "pathlib._local.PosixPath",
+    "numpy.dtype",
+    "numpy.core.multiarray.scalar",
+    "numpy._core.multiarray.scalar",
+)
 
 _NAMED = 20
 _PYSLOWFAST = re.compile(r"s\d(_fuse|\.pathway\d_)")
@@ -99,11 +111,12 @@ class ModelInfo:
 
     Attributes:
         architecture: The catalogue name of the network.
-        classes: Names of its outputs, in order; all different.
+        classes: Names of its outputs, in order; all different; empty where the variant has no head.
         preprocess: Its input.
         init: What it was trained from, as "pretrained x3d_m" or "random".
         trained: Facts of the training that are for people, not for the loader: JSON values.
         schema_version: Of the file.
+        variant: How the network differs from the catalogue's; the file says so only where it does.
     """
 
     architecture: str
@@ -112,13 +125,19 @@ class ModelInfo:
     init: str
     trained: dict[str, Any] = field(default_factory=dict)
     schema_version: int = SCHEMA_VERSION
+    variant: Variant = UNCHANGED
 
 
-def read_state(path: Path) -> StateFile:
+def read_state(path: Path, beside: tuple[str, ...] = ()) -> StateFile:
     """The tensors of a safetensors file, of one that `torch.save` wrote, or of a pickle of Caffe2.
 
     The format is told by content. Files of torch are read with `weights_only=True`, and pickles of Caffe2 by
     `vidbench.model.caffe2`, so that reading runs no code.
+
+    Args:
+        path: The file.
+        beside: Full names of classes whose objects a file of torch may hold beside the tensors, as `BESIDE`. Each
+            such object is read as an empty one of ours; the class itself is neither imported nor called.
 
     Raises:
         InputError: The file is none of these, is damaged, would run code, or holds something else than tensors.
@@ -132,7 +151,7 @@ def read_state(path: Path) -> StateFile:
     if kind == "safetensors":
         held: object = _read_safetensors(path)
     elif kind in ("torch-zip", "torch-legacy"):
-        held = _read_torch(path)
+        held = _read_torch(path, beside)
     elif kind == "pickle":
         blobs = read_blobs(path)
         # own copies in the machine's byte order: torch knows no other
@@ -291,6 +310,7 @@ def read_model(path: Path) -> tuple[ModelInfo, Path]:
         init=parsed.init,
         trained=parsed.trained,
         schema_version=parsed.schema_version,
+        variant=parsed.variant,
     )
     return info, tensors
 
@@ -305,7 +325,20 @@ def _read_safetensors(path: Path) -> dict[str, Tensor]:
         raise InputError(f"{path}: not a whole safetensors file: {error}") from error
 
 
-def _read_torch(path: Path) -> object:
+class _Nothing:
+    """Stands for an object of another program, whatever that is made from."""
+
+    def __new__(cls, *_: object) -> _Nothing:
+        return super().__new__(cls)
+
+    def __init__(self, *_: object) -> None:
+        return None
+
+    def __setstate__(self, _: object) -> None:
+        return None
+
+
+def _read_torch(path: Path, beside: tuple[str, ...] = ()) -> object:
     if zipfile.is_zipfile(path):
         with zipfile.ZipFile(path) as archive:
             # torch.load would hand it to torch.jit.load
@@ -322,7 +355,8 @@ def _read_torch(path: Path) -> object:
                     "Fetch or copy it again: vidbench weights verify checks what the cache holds.",
                 )
     try:
-        return torch.load(path, map_location="cpu", weights_only=True)
+        with torch.serialization.safe_globals([(_Nothing, name) for name in beside]):
+            return torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         needs = re.search(r"GLOBAL (\S+)", str(error))
         what = f"it needs {needs[1]}" if needs else str(error).splitlines()[0]
@@ -450,15 +484,19 @@ class _ModelFile(BaseModel):
 
     schema_version: Literal[1]
     architecture: str
-    classes: tuple[str, ...] = Field(min_length=1)
+    classes: tuple[str, ...]
     preprocess: Preprocess
     init: str
     trained: dict[str, Any]
     weights: _Weights
+    variant: Variant = UNCHANGED
 
 
 def _document(info: ModelInfo) -> dict[str, Any]:
     document = asdict(info)
+    if info.variant == UNCHANGED:
+        # so that earlier versions, which know no variants, still read what they can use
+        del document["variant"]
     # the version first: it says how to read the rest
     return {"schema_version": document.pop("schema_version"), **document}
 
@@ -486,6 +524,10 @@ def _wrong_value(parsed: _ModelFile, preprocess: Mapping[str, Any]) -> str:
         return f"preprocess.{absent[0]}: Field required"
     if parsed.architecture not in MODELS:
         return f"architecture: no model of the catalogue is called {parsed.architecture!r}"
+    if bool(parsed.classes) != parsed.variant.head:
+        return "classes: none, though there is a head" if parsed.variant.head else "classes: there is no head for them"
+    if parsed.variant.bn_eps is not None and not parsed.variant.bn_eps > 0:
+        return "variant.bn_eps: must be positive"
     if len(set(parsed.classes)) < len(parsed.classes):
         twice = next(name for name in parsed.classes if parsed.classes.count(name) > 1)
         return f"classes: {twice!r} occurs twice"

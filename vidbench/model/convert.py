@@ -19,12 +19,14 @@ from torch import Tensor, nn
 import vidbench
 from vidbench.data.jobs import PART
 from vidbench.errors import InputError, VidbenchError, disk_errors
-from vidbench.model.checkpoint import StateFile, load_strict, read_state
+from vidbench.model.checkpoint import BESIDE, StateFile, load_strict, read_state
 from vidbench.model.detection import load_detector
 from vidbench.model.persons import named_now
 from vidbench.model.remap import Dialect, Mapped, from_vidbench, inflate_state, map_state
 from vidbench.model.resolve import load_model
 from vidbench.model.sniff import FileKind
+from vidbench.model.start_load import network_names, whole_names
+from vidbench.model.starts import NETWORK, recognise
 from vidbench.model.weights import imported_path
 from vidbench.model.zoo import MODELS, ModelCard
 from vidbench.net.transfer import locked, record_path
@@ -130,7 +132,7 @@ def import_weights(request: ImportRequest, reporter: Reporter | None = None) -> 
     """
     reporter = reporter or SilentReporter()
     card = MODELS.get(request.model)
-    source = read_state(request.file)
+    source = read_state(request.file, BESIDE)
     source_sha256 = file_sha256(request.file)
     with torch.random.fork_rng(devices=[]):
         net = card.build(card.num_classes)
@@ -272,7 +274,15 @@ def _write(target: Path, data: bytes) -> None:
 
 
 def _with_guess(error: InputError, source: StateFile, asked: ModelCard) -> VidbenchError:
-    """The same complaint, with the catalogue models that all tensors of the file do fit."""
+    """The same complaint, with the published starts or catalogue models that all tensors of the file do fit."""
+    starts = [name for name in recognise(whole_names(source), network_names()) if name != "supervised"]
+    if starts:
+        layout = " or ".join(f"--layout {name}" for name in starts)
+        return InputError(
+            error.message,
+            f"It looks like the published start {' or '.join(starts)} of {NETWORK}: "
+            f"`vidbench weights import {source.path} --model {NETWORK} {layout} --out FOLDER`.",
+        )
     others = [card for card in (entry.load() for entry in MODELS) if card.name != asked.name and card.task != "persons"]
     found = {card.name: _fits(source.tensors, card) for card in others}
     # a network with another head is a guess only where none fits as it is

@@ -142,3 +142,38 @@ def _pair_table(pairs: Sequence[Mapping[str, Any]]) -> str:
 
 def _cell(name: object) -> str:
     return str(name).replace("|", "\\|").replace("\n", " ")
+
+
+class TrainingEvents:
+    """The course of a training as events, written as it goes; what `folder` held of an earlier start is replaced.
+
+    Tags, all over the number of the step: `step/loss` and `step/lr` of every step; `epoch/train_loss`,
+    `epoch/train_top1` and `epoch/val_top1` where an epoch ends.
+
+    Raises:
+        MissingError: The extra `tensorboard` is not installed.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        make_writer, _ = _writers()
+        place = folder / FOLDER
+        with disk_errors(place):
+            place.mkdir(parents=True, exist_ok=True)
+            for old in place.glob("events.out.tfevents.*"):
+                old.unlink()
+            self._writer = make_writer(log_dir=str(place))
+
+    def step(self, row: Mapping[str, Any]) -> None:
+        """A step: `step`, `lr` and `loss`."""
+        self._writer.add_scalar("step/loss", row["loss"], row["step"])
+        self._writer.add_scalar("step/lr", row["lr"], row["step"])
+
+    def epoch(self, record: Mapping[str, Any], step: int) -> None:
+        """A line of `epochs.jsonl`, and the number of its last step."""
+        for name in ("train_loss", "train_top1", "val_top1"):
+            if record.get(name) is not None:
+                self._writer.add_scalar(f"epoch/{name}", record[name], step)
+
+    def close(self) -> None:
+        """Nothing more comes."""
+        self._writer.close()

@@ -14,6 +14,7 @@ from vidbench.model.card import Preprocess
 from vidbench.model.checkpoint import MODEL_FILE, load_strict, read_model, read_state
 from vidbench.model.classifier import Classifier
 from vidbench.model.remap import map_state
+from vidbench.model.variant import UNCHANGED, Variant, apply_variant
 from vidbench.model.weights import require, tags
 from vidbench.model.zoo import MODELS, ModelCard
 from vidbench.progress import Reporter, SilentReporter
@@ -85,11 +86,20 @@ def load_model(
     return loaded
 
 
-def build(card: ModelCard, num_classes: int, classes: tuple[str, ...], seed: int) -> Classifier:
-    """A classifier with fresh weights drawn from `seed`."""
+def build(
+    card: ModelCard,
+    num_classes: int,
+    classes: tuple[str, ...],
+    seed: int,
+    preprocess: Preprocess | None = None,
+    variant: Variant = UNCHANGED,
+) -> Classifier:
+    """A classifier with fresh weights drawn from `seed`; with the card's input and layers where none are given."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        return _classifier(card, card.preprocess, num_classes, classes)
+        classifier = _classifier(card, preprocess or card.preprocess, num_classes, classes)
+        apply_variant(classifier.net, variant)
+    return classifier
 
 
 def how_to_use(card: ModelCard) -> str:
@@ -139,6 +149,12 @@ def _from_path(reference: str, weights: str) -> LoadedModel:
         raise InputError(f"--weights goes with a catalogue name; {reference} has its own weights")
     info, tensors_path = read_model(path)
     card = MODELS.get(info.architecture)
+    if not info.variant.head:
+        raise InputError(
+            f"{reference} has no classifying layer: it is a start for training ({info.init})",
+            f"`vidbench model finetune {card.name} LIST --init {reference}` trains it on a list of clips.",
+        )
     classifier = _classifier(card, info.preprocess, len(info.classes), info.classes)
+    apply_variant(classifier.net, info.variant)
     load_strict(classifier.net, read_state(tensors_path).tensors, source=str(tensors_path))
     return LoadedModel(classifier, reference, info.architecture, str(tensors_path), file_sha256(tensors_path), card)

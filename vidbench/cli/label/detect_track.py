@@ -47,6 +47,12 @@ BoxesOpt = Annotated[
 ConfOpt = Annotated[
     float | None, typer.Option("--conf", help="Least score that counts; default: the detector's.", show_default=False)
 ]
+IouOpt = Annotated[
+    float | None,
+    typer.Option(
+        "--iou", help="Of two boxes that overlap more, keep the surer one; default: the network's.", show_default=False
+    ),
+]
 MinSizeOpt = Annotated[int, typer.Option("--min-size", metavar="PIXELS", help="Leave out smaller persons.")]
 ImageSizeOpt = Annotated[
     int | None,
@@ -99,6 +105,7 @@ def detect_track(
     weights: DetectorWeightsOpt = None,
     boxes: BoxesOpt = None,
     conf: ConfOpt = None,
+    iou: IouOpt = None,
     min_size: MinSizeOpt = 8,
     image_size: ImageSizeOpt = None,
     config: ConfigOpt = None,

@@ -1,0 +1,130 @@
+"""The state of a training: everything that going on needs, in one file that is whole or old."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from vidbench.errors import InputError, disk_errors
+
+Json = dict[str, Any]
+LAYOUT = 2
+"""Of the file; 1 was written after whole epochs alone, without a number."""
+
+
+@dataclass
+class Position:
+    """Where a training is, and what it has counted in the epoch so far.
+
+    Attributes:
+        epoch: The epoch that is under way, from 1.
+        batch: Batches of it that are done; always at the end of an optimizer step.
+        step: Optimizer steps since the start of the training.
+        loss_sum: Losses of the epoch's clips, summed.
+        right: How many of them were classified as their label.
+        seen: How many there were.
+        lr: Learning rate of the last step.
+        seconds: Spent on the epoch.
+    """
+
+    epoch: int = 1
+    batch: int = 0
+    step: int = 0
+    loss_sum: float = 0.0
+    right: int = 0
+    seen: int = 0
+    lr: float = 0.0
+    seconds: float = 0.0
+
+    def next_epoch(self) -> Position:
+        """The beginning of the epoch that follows."""
+        return Position(epoch=self.epoch + 1, step=self.step)
+
+    def to_json(self) -> Json:
+        """For a file."""
+        return {one.name: getattr(self, one.name) for one in fields(self)}
+
+
+@dataclass
+class State:
+    """What is stored beside the weights of model, average, optimizer and scaler.
+
+    Attributes:
+        position: Where the training is.
+        best_epoch: The epoch whose weights are kept; 0 before the first.
+        best_val: Its validation accuracy.
+        failures: Clips that could not be decoded so far, by key.
+        record: The line of the last finished epoch.
+    """
+
+    position: Position = field(default_factory=Position)
+    best_epoch: int = 0
+    best_val: float | None = None
+    failures: dict[str, Json] = field(default_factory=dict)
+    record: Json | None = None
+
+
+def random_state(device: torch.device) -> Json:
+    """The states of the generators that networks draw from."""
+    cuda = torch.cuda.get_rng_state(device) if device.type == "cuda" else None
+    return {"cpu": torch.get_rng_state(), "cuda": cuda}
+
+
+def restore_random(state: Json, device: torch.device) -> None:
+    """Go on drawing where `random_state` was taken."""
+    torch.set_rng_state(state["cpu"].cpu())
+    if state["cuda"] is not None and device.type == "cuda":
+        torch.cuda.set_rng_state(state["cuda"].cpu(), device)
+
+
+def write_state(path: Path, content: Json) -> None:
+    """Store tensors and plain values; a reader finds the old file or the whole new one, also after a power cut."""
+    temporary = path.with_name(f".{path.name}.tmp")
+    with disk_errors(path):
+        try:
+            with temporary.open("wb") as stream:
+                torch.save(content, stream)
+                stream.flush()
+                os.fsync(stream.fileno())
+            temporary.replace(path)
+        finally:
+            temporary.unlink(missing_ok=True)
+
+
+def pack(state: State, parts: Json) -> Json:
+    """The content of the file: `state`, and the state dicts of `parts`."""
+    return {
+        "layout": LAYOUT,
+        "position": state.position.to_json(),
+        "best_epoch": state.best_epoch,
+        "best_val": state.best_val,
+        "failures": state.failures,
+        "record": state.record,
+        **parts,
+    }
+
+
+def read_state_file(path: Path, device: torch.device) -> tuple[State, Json]:
+    """What `pack` made: the state, and the whole content.
+
+    Raises:
+        InputError: Another program, or an earlier version, wrote the file.
+    """
+    content = torch.load(path, weights_only=True, map_location=device)
+    if not isinstance(content, dict) or content.get("layout") != LAYOUT:
+        raise InputError(
+            f"{path}: the state of a training that an earlier version wrote; it cannot be taken up",
+            "Start again with --overwrite, or with --init FOLDER --out OTHER from a finished model.",
+        )
+    state = State(
+        Position(**content["position"]),
+        content["best_epoch"],
+        content["best_val"],
+        content["failures"],
+        content["record"],
+    )
+    return state, content

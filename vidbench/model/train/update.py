@@ -1,0 +1,130 @@
+"""One optimizer step: forward and backward passes of its batches, clipping, the step, the average."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from vidbench.errors import InputError
+from vidbench.model.classifier import Classifier
+from vidbench.model.train.ema import Ema
+from vidbench.model.train.optimizers import build_optimizer, parameter_groups, set_rate
+from vidbench.model.train.precision import Precision
+from vidbench.model.train.settings import MOMENTUM, TrainSettings
+
+Json = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a batch gave.
+
+    Attributes:
+        loss: Mean over its clips.
+        right: Clips whose largest logit is that of their label.
+    """
+
+    loss: float
+    right: int
+
+
+class Updater:
+    """What changes the weights; everything that it remembers between two steps is in `state_dict`.
+
+    Args:
+        model: In training mode where it is called; parameters that want no gradient are left alone.
+        settings: How to train.
+        lr: Largest learning rate.
+        head: Front of the names of the head's parameters, for layer-wise rates.
+    """
+
+    def __init__(self, model: Classifier, settings: TrainSettings, lr: float, head: str) -> None:
+        self.model, self.settings = model, settings
+        self.trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
+        groups = parameter_groups(model.net, settings.weight_decay, settings.layer_decay, head)
+        momentum = MOMENTUM if settings.momentum is None else settings.momentum
+        self.optimizer = build_optimizer(settings.optimizer, groups, lr, momentum)
+        self.precision = Precision(settings.precision, model.device)
+        self.ema = Ema(model.net, settings.ema) if settings.ema else None
+        self._planned, self._taken = 0, 0
+
+    def begin(self, clips: int) -> None:
+        """Start a step that is meant to take `clips` clips."""
+        self.optimizer.zero_grad(set_to_none=True)
+        self._planned, self._taken = clips, 0
+
+    def take(self, clips: Tensor, labels: Tensor, targets: Tensor) -> Outcome:
+        """Add the gradients of one batch to the step.
+
+        Args:
+            clips: `(N, 3, T, S, S)` in [0, 1].
+            labels: `(N,)` classes, for counting.
+            targets: `(N,)` classes or `(N, C)` shares, for the loss.
+
+        Raises:
+            InputError: The batch is too small for a batch normalisation, or too large for the memory.
+        """
+        smoothing = self.settings.smoothing if targets.ndim == 1 else 0.0
+        try:
+            with self.precision.forward():
+                logits = self.model(clips)
+            loss = functional.cross_entropy(logits.float(), targets, label_smoothing=smoothing)
+            value = float(loss.detach())
+            if math.isfinite(value):
+                share = len(clips) / self._planned
+                self.precision.backward(loss if share == 1 else loss * share)
+        except ValueError as error:
+            if "more than 1 value per channel" not in str(error):
+                raise
+            raise InputError(
+                f"a batch of {len(clips)} is too small: a batch normalisation sees one value per channel",
+                "--freeze-bn normalises with the statistics of the start, as --init pretrained brings them.",
+            ) from error
+        except torch.OutOfMemoryError as error:
+            raise InputError(
+                f"a batch of {len(clips)} clips does not fit into the memory of {self.model.device}",
+                "Lower --batch and raise --accumulate alike: the same step. --checkpointing and --precision bf16 "
+                "save memory, too.",
+            ) from error
+        self._taken += len(clips)
+        return Outcome(value, int((logits.detach().argmax(1) == labels).sum()))
+
+    def apply(self, lr: float) -> bool:
+        """Take the step at a learning rate; False where float16 overflowed and the weights stayed."""
+        if not self._taken:
+            return False
+        set_rate(self.optimizer, lr)
+        self.precision.unscale(self.optimizer)
+        if self._taken != self._planned:
+            # some of the clips could not be read: the mean is over those that were
+            for parameter in self.trained:
+                if parameter.grad is not None:
+                    parameter.grad.mul_(self._planned / self._taken)
+        if self.settings.clip_norm:
+            nn.utils.clip_grad_norm_(self.trained, self.settings.clip_norm)
+        stepped = self.precision.step(self.optimizer)
+        if self.ema is not None and stepped:
+            self.ema.update(self.model.net)
+        return stepped
+
+    def state_dict(self) -> Json:
+        """Model, optimizer, scaler and average."""
+        return {
+            "model": self.model.net.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "scaler": self.precision.state_dict(),
+            "ema": None if self.ema is None else self.ema.state_dict(),
+        }
+
+    def load_state_dict(self, state: Json) -> None:
+        """Go on where a state was taken."""
+        self.model.net.load_state_dict(state["model"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.precision.load_state_dict(state["scaler"])
+        if self.ema is not None:
+            self.ema.load_state_dict(state["ema"])
