@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -22,8 +23,17 @@ CLIPS = np.load(HERE / "clips.npz")
 X, Y = torch.from_numpy(CLIPS["x"]), torch.from_numpy(CLIPS["y"])
 COUNT = 12
 CASES = [(name, norm) for name in ATTACKS.names() for norm in ATTACKS.get(name).norms]
+# the cascade's four attacks in the two norms where its steps are many; linf shows the same
+SLOW = (("autoattack", "l1"), ("autoattack", "l2"), ("square", "l1"))
 UNIVERSAL = [case for case in CASES if isinstance(ATTACKS.get(case[0]), UniversalMethod)]
 ALONE = [case for case in CASES if case not in UNIVERSAL]
+
+
+def marked(cases: list[tuple[str, str]]) -> list[Any]:
+    """Cases for pytest, the slow ones marked."""
+    return [pytest.param(*case, marks=pytest.mark.slow) if case in SLOW else case for case in cases]
+
+
 RADII = {"linf": 8 / 255, "l2": 0.5, "l1": 8.0, "l21": 0.5}
 WEAK = ("noise", "pgd-l1-argmax")
 """What need not be better than chance: noise, and steps of one value that go nowhere at the box, by design."""
@@ -104,14 +114,14 @@ def test_entries_say_what_they_are(name: str) -> None:
     method.settings()
 
 
-@pytest.mark.parametrize(("name", "norm"), CASES)
+@pytest.mark.parametrize(("name", "norm"), marked(CASES))
 def test_stays_in_budget_and_tells_the_truth(net: nn.Module, name: str, norm: str) -> None:
     batch, outcome = run(net, name, norm)
     assert torch.equal(outcome.reached, batch.goal.reached(net(outcome.clips)))
     assert bool((outcome.forwards >= 1).all())
 
 
-@pytest.mark.parametrize(("name", "norm"), [case for case in CASES if case[0] not in WEAK])
+@pytest.mark.parametrize(("name", "norm"), marked([case for case in CASES if case[0] not in WEAK]))
 def test_breaks_more_clips_than_chance(net: nn.Module, name: str, norm: str) -> None:
     factor = 2 if name in LOCAL else 4
     batch, outcome = run(net, name, norm, factor=factor)
@@ -120,7 +130,7 @@ def test_breaks_more_clips_than_chance(net: nn.Module, name: str, norm: str) -> 
     assert int(broken(name, norm, batch, outcome, factor).sum()) > by_chance
 
 
-@pytest.mark.parametrize(("name", "norm"), [case for case in CASES if case[0] not in WEAK])
+@pytest.mark.parametrize(("name", "norm"), marked([case for case in CASES if case[0] not in WEAK]))
 def test_a_larger_radius_breaks_more(net: nn.Module, name: str, norm: str) -> None:
     few, many = (
         int(broken(name, norm, *run(net, name, norm, factor=factor), factor).sum())
@@ -129,7 +139,7 @@ def test_a_larger_radius_breaks_more(net: nn.Module, name: str, norm: str) -> No
     assert few < many
 
 
-@pytest.mark.parametrize(("name", "norm"), ALONE)
+@pytest.mark.parametrize(("name", "norm"), marked(ALONE))
 def test_a_clip_does_not_depend_on_width_order_or_company(net: nn.Module, name: str, norm: str) -> None:
     logits = row_by_row(net)
     together = run(logits, name, norm, width=4)[1]
@@ -141,7 +151,7 @@ def test_a_clip_does_not_depend_on_width_order_or_company(net: nn.Module, name: 
     assert (together.clips[order] - apart.clips).abs().le(1e-6).double().mean() > 0.995
 
 
-@pytest.mark.parametrize(("name", "norm"), CASES)
+@pytest.mark.parametrize(("name", "norm"), marked(CASES))
 def test_forward_passes_are_no_larger_than_the_width_and_are_counted(net: nn.Module, name: str, norm: str) -> None:
     sizes: list[int] = []
 
@@ -154,7 +164,7 @@ def test_forward_passes_are_no_larger_than_the_width_and_are_counted(net: nn.Mod
     assert int(outcome.forwards.sum()) == sum(sizes)
 
 
-@pytest.mark.parametrize(("name", "norm"), [case for case in CASES if case[0] not in WEAK])
+@pytest.mark.parametrize(("name", "norm"), marked([case for case in CASES if case[0] not in WEAK]))
 def test_targeted_attacks_reach_their_class_or_refuse(net: nn.Module, name: str, norm: str) -> None:
     try:
         _, outcome = run(net, name, norm, factor=2 if name in LOCAL else 8, targeted=True)
@@ -164,7 +174,7 @@ def test_targeted_attacks_reach_their_class_or_refuse(net: nn.Module, name: str,
         assert int(outcome.reached.sum()) >= 1
 
 
-@pytest.mark.parametrize(("name", "norm"), CASES)
+@pytest.mark.parametrize(("name", "norm"), marked(CASES))
 @pytest.mark.parametrize("support", ["frames:1", "patch:8x8+0+0"])
 def test_a_support_is_kept_or_refused(net: nn.Module, name: str, norm: str, support: str) -> None:
     try:
@@ -173,7 +183,7 @@ def test_a_support_is_kept_or_refused(net: nn.Module, name: str, norm: str, supp
         assert "support" in str(refusal)  # noqa: PT017
 
 
-@pytest.mark.parametrize(("name", "norm"), CASES)
+@pytest.mark.parametrize(("name", "norm"), marked(CASES))
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])
 def test_logits_that_are_not_finite_are_no_success(net: nn.Module, name: str, norm: str, value: float) -> None:
     def logits(clips: Tensor) -> Tensor:
@@ -182,7 +192,7 @@ def test_logits_that_are_not_finite_are_no_success(net: nn.Module, name: str, no
     assert not bool(run(logits, name, norm, [0, 1, 2])[1].reached.any())
 
 
-@pytest.mark.parametrize(("name", "norm"), UNIVERSAL)
+@pytest.mark.parametrize(("name", "norm"), marked(UNIVERSAL))
 def test_what_is_learnt_on_some_clips_breaks_others(net: nn.Module, name: str, norm: str) -> None:
     method = ATTACKS.get(name)
     assert isinstance(method, UniversalMethod)

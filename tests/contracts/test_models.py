@@ -22,7 +22,10 @@ NAMES = MODELS.names()
 SAME = ("_ssv2", "_charades", "_k600", "_attention")
 ALL_THE_SAME = ("slowfast_16x8_r50_ssv2", "resnet50_attention")
 LARGE = ("mvit_v2_l",)
-SLOW = ("mvit_v1_b24", "mvit_v2_b", "mvit_base_32x3", "mvit_base_16x4", "mvit_v1_b")
+SLOW = (
+    "mvit_v1_b24", "mvit_v2_b", "mvit_base_32x3", "mvit_base_16x4", "mvit_v1_b", "mvit_v2_s", "vit_b16", "swin3d_b",
+    "swin3d_s", "slowfast_16x8_r101_50_50",
+)  # fmt: skip
 CLASSIFIERS = [
     pytest.param(name, marks=pytest.mark.slow) if name in SLOW else name
     for name in NAMES

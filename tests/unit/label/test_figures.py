@@ -163,7 +163,6 @@ def test_a_cut_changes_place_and_persons() -> None:
 @pytest.fixture(scope="module")
 def detect() -> measures.Detect:
     """The committed detector, as the product loads it: as data alone."""
-    pytest.importorskip("ultralytics")
     return measures.detector()
 
 

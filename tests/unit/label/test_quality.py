@@ -50,7 +50,14 @@ def _pixels(box: tuple[float, float, float, float]) -> metrics.Box:
     return box[0] * WIDTH, box[1] * HEIGHT, box[2] * WIDTH, box[3] * HEIGHT
 
 
-@pytest.mark.parametrize(("kind", "seed"), [("walk", 900), ("occlusion", 901), ("fast", 902)])
+@pytest.mark.parametrize(
+    ("kind", "seed"),
+    [
+        pytest.param("walk", 900, marks=pytest.mark.slow),
+        ("occlusion", 901),
+        pytest.param("fast", 902, marks=pytest.mark.slow),
+    ],
+)
 def test_persons_keep_their_numbers(tmp_path: Path, kind: str, seed: int) -> None:
     drawn = scene(kind, seed, world="test", size=(WIDTH, HEIGHT), seconds=8, fps=30, identical=seed % 2 == 1)
     who, clear = compared(track(tmp_path, drawn), drawn)
@@ -77,6 +84,7 @@ def test_nobody_is_found_where_nobody_is(tmp_path: Path) -> None:
     assert track(tmp_path, drawn).rows("drawn") == ()
 
 
+@pytest.mark.slow
 def test_one_picture_a_second_loses_a_fast_walker(tmp_path: Path) -> None:
     """What guides do: the same detector, the same scene."""
     drawn = scene("fast", 906, world="test", size=(WIDTH, HEIGHT), seconds=10, fps=30)
