@@ -360,7 +360,7 @@ def _job(request: DetectTrackRequest, key: str, path: Path) -> VideoJob:
             device=request.device,
         ),
         tracker=request.tracker,
-        tracking=TrackerSettings(rate=request.rate, max_age_s=max(request.max_gap_s, 1.0)),
+        tracking=TrackerSettings(rate=request.rate, max_age_s=max(request.max_gap_s, 1.0), device=request.device),
         linking=LinkSettings(rate=request.rate, gap_s=request.max_gap_s, min_hits=request.least_boxes),
         margin=request.margin,
         shots=request.shots,
