@@ -13,7 +13,8 @@ import pytest
 from vidbench.cli.app import main
 from vidbench.errors import InputError
 from vidbench.model.checkpoint import read_model, read_state
-from vidbench.model.finetune import FinetuneRequest, _initial
+from vidbench.model.train.start import Start, starting
+from vidbench.model.zoo import MODELS
 from vidbench.progress import SilentReporter
 
 
@@ -96,28 +97,29 @@ def test_attention_over_time_starts_fresh_beside_an_image_network(small_set, tmp
 
     state = timm.create_model("resnet50", num_classes=1000).state_dict()
     torch.save(state, tmp_path / "image.pth")
-    request = FinetuneRequest(model="resnet50_attention", clips=tmp_path / "no", init=str(tmp_path / "image.pth"))
     told = Told()
 
-    classifier, facts = _initial(request, ("a", "b"), told)
+    def begin(file: str, seed: int = 0) -> Start:
+        return starting(MODELS.get("resnet50_attention"), str(tmp_path / file), ("a", "b"), seed, False, False, told)
+
+    start = begin("image.pth")
 
     attention = [f"attention.{part}.weight" for part in ("query", "key", "value", "out")]
-    assert sorted(facts["replaced"]) == sorted([*attention, "backbone.fc.weight", "backbone.fc.bias"])
-    own = classifier.net.state_dict()
+    assert sorted(start.replaced) == sorted([*attention, "backbone.fc.weight", "backbone.fc.bias"])
+    own = start.model.net.state_dict()
     assert all(torch.equal(own[f"backbone.{key}"], value) for key, value in state.items() if not key.startswith("fc."))
     assert told.lines[0].endswith("new head: backbone.fc.weight, backbone.fc.bias; fresh attention: attention.*")
 
     # what a training with attention wrote is taken whole
     torch.save(own, tmp_path / "own.pth")
-    again = request.model_copy(update={"init": str(tmp_path / "own.pth"), "seed": 5})
-    second, facts = _initial(again, ("a", "b"), told)
-    assert facts["replaced"] == []
-    assert torch.equal(second.net.state_dict()["attention.query.weight"], own["attention.query.weight"])
+    second = begin("own.pth", seed=5)
+    assert second.replaced == ()
+    assert torch.equal(second.model.net.state_dict()["attention.query.weight"], own["attention.query.weight"])
 
     del state["layer1.0.conv1.weight"]
     torch.save(state, tmp_path / "image.pth")
     with pytest.raises(InputError, match=r"missing: backbone\.layer1\.0\.conv1\.weight"):
-        _initial(request, ("a", "b"), told)
+        begin("image.pth")
 
 
 class Told(SilentReporter):
@@ -133,7 +135,6 @@ class Told(SilentReporter):
 @pytest.mark.parametrize(
     ("model", "message"),
     [
-        ("slow_r50_charades", "gives any number of classes to a clip; finetune trains one class per clip"),
         ("slow_r50_detection", "vidbench model predict --model slow_r50_detection"),
         ("ssdlite320_mobilenet_v3_large", "vidbench model predict --persons ssdlite320_mobilenet_v3_large"),
     ],

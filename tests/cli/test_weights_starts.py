@@ -15,11 +15,12 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from vidbench.cli.app import main
 from vidbench.model.checkpoint import read_model, read_state
-from vidbench.model.finetune import FinetuneRequest, _initial
 from vidbench.model.resolve import load_model
 from vidbench.model.starts import find_start, recognise
 from vidbench.model.torchvision_video import build_torchvision
+from vidbench.model.train.start import starting
 from vidbench.model.variant import UNCHANGED, Variant, apply_variant
+from vidbench.model.zoo import MODELS
 from vidbench.progress import SilentReporter
 
 PYVRL = (
@@ -153,14 +154,14 @@ def test_training_begins_with_the_layers_and_input_of_the_start(
 ) -> None:
     start = tmp_path / "start"
     assert main(words(request.getfixturevalue(name), "--layout", name, "--out", str(start))) == 0
-    asked = FinetuneRequest.model_validate({"model": "r2plus1d_18", "clips": "clips.txt", "init": str(start)})
 
-    classifier, facts = _initial(asked, ("a", "b", "c"), SilentReporter())
+    begun = starting(MODELS.get("r2plus1d_18"), str(start), ("a", "b", "c"), 0, False, False, SilentReporter())
+    classifier = begun.model
 
     published = find_start(name)
-    assert facts["replaced"] == ["fc.weight", "fc.bias"]
-    assert facts["variant"] == replace(published.variant, head=True)
-    assert set(facts["model"]) == {"init_variant", "init_preprocess"}
+    assert begun.replaced == ("fc.weight", "fc.bias")
+    assert begun.variant == replace(published.variant, head=True)
+    assert set(begun.resolved) == {"init_sha256", "init_variant", "init_preprocess"}
     assert classifier.preprocess == published.input("recognition").preprocess
     assert classifier.mean.flatten().tolist() == pytest.approx(list(classifier.preprocess.mean))
     norms = {module.eps for module in classifier.net.modules() if isinstance(module, _BatchNorm)}

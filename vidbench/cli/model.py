@@ -341,6 +341,12 @@ def _show_eval(result: EvaluateResult) -> None:
 def finetune(
     model: ModelArg,
     clips: ListArg,
+    task: Annotated[
+        str | None,
+        typer.Option(
+            "--task", metavar="classify|multilabel", help="One class per clip, or any number; default: the model's own."
+        ),
+    ] = None,
     init: Annotated[
         str, typer.Option("--init", metavar="scratch|pretrained|FILE", help="Weights to start from.")
     ] = "scratch",
@@ -461,9 +467,10 @@ def finetune(
 
 def _show_finetune(result: FinetuneResult) -> None:
     found = result.summary
-    best = "-" if found["best_val_top1"] is None else f"{found['best_val_top1']:.2%}"
+    name, figure = ("best_val_top1", "top-1") if found["task"] == "classify" else ("best_val_mean_ap", "mAP")
+    best = "-" if found[name] is None else f"{found[name]:.2%}"
     console.table(
-        ("model", "start", "clips", "failed", "epochs", "loss", "best epoch", "its val top-1", "seconds"),
+        ("model", "start", "clips", "failed", "epochs", "loss", "best epoch", f"its val {figure}", "seconds"),
         [
             (
                 found["model"],

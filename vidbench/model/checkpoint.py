@@ -117,6 +117,8 @@ class ModelInfo:
         trained: Facts of the training that are for people, not for the loader: JSON values.
         schema_version: Of the file.
         variant: How the network differs from the catalogue's; the file says so only where it does.
+        task: What the network was trained for; "" for the catalogue's. "multilabel" of a classifier: probabilities by
+            sigmoid; "detect": the network is the trunk of an action detector.
     """
 
     architecture: str
@@ -126,6 +128,7 @@ class ModelInfo:
     trained: dict[str, Any] = field(default_factory=dict)
     schema_version: int = SCHEMA_VERSION
     variant: Variant = UNCHANGED
+    task: Literal["", "classify", "multilabel", "detect"] = ""
 
 
 def read_state(path: Path, beside: tuple[str, ...] = ()) -> StateFile:
@@ -311,6 +314,7 @@ def read_model(path: Path) -> tuple[ModelInfo, Path]:
         trained=parsed.trained,
         schema_version=parsed.schema_version,
         variant=parsed.variant,
+        task=parsed.task,
     )
     return info, tensors
 
@@ -490,6 +494,7 @@ class _ModelFile(BaseModel):
     trained: dict[str, Any]
     weights: _Weights
     variant: Variant = UNCHANGED
+    task: Literal["", "classify", "multilabel", "detect"] = ""
 
 
 def _document(info: ModelInfo) -> dict[str, Any]:
@@ -497,6 +502,8 @@ def _document(info: ModelInfo) -> dict[str, Any]:
     if info.variant == UNCHANGED:
         # so that earlier versions, which know no variants, still read what they can use
         del document["variant"]
+    if not info.task:
+        del document["task"]
     # the version first: it says how to read the rest
     return {"schema_version": document.pop("schema_version"), **document}
 

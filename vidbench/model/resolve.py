@@ -154,7 +154,13 @@ def _from_path(reference: str, weights: str) -> LoadedModel:
             f"{reference} has no classifying layer: it is a start for training ({info.init})",
             f"`vidbench model finetune {card.name} LIST --init {reference}` trains it on a list of clips.",
         )
+    if info.task == "detect":
+        raise InputError(
+            f"{reference} is no classifier of clips: it finds {_FINDS['detect']}",
+            f"`vidbench model eval --task detect {reference} SET` measures it.",
+        )
     classifier = _classifier(card, info.preprocess, len(info.classes), info.classes)
+    classifier.several = (info.task or card.task) == "multilabel"
     apply_variant(classifier.net, info.variant)
     load_strict(classifier.net, read_state(tensors_path).tensors, source=str(tensors_path))
     return LoadedModel(classifier, reference, info.architecture, str(tensors_path), file_sha256(tensors_path), card)

@@ -6,18 +6,21 @@ import math
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
+from dataclasses import replace
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from vidbench.data.dataset import ClipList
 from vidbench.errors import InputError
 from vidbench.model.augment.pipeline import BatchMix
-from vidbench.model.classifier import Classifier
+from vidbench.model.train.batch import Batch, Network
 from vidbench.model.train.feed import Feed
+from vidbench.model.train.objective import Objective
 from vidbench.model.train.optimizers import train_mode
 from vidbench.model.train.precise_bn import precise_bn
+from vidbench.model.train.rule import Rule
+from vidbench.model.train.samples import Samples
 from vidbench.model.train.schedules import Schedule, scaled_rate
 from vidbench.model.train.settings import TrainSettings
 from vidbench.model.train.state import (
@@ -36,6 +39,8 @@ from vidbench.seeds import seed_for
 
 Json = dict[str, Any]
 STATE = "last.pt"
+NAMES = {"top1": "top-1", "mean_ap": "mAP"}
+"""Figures as people are told of them."""
 BEST = "best.pt"
 
 
@@ -46,26 +51,30 @@ class Training:
         model: The network, on its device and arranged for training; frozen parameters want no gradient.
         settings: How to train.
         seed: Of everything random.
-        clips: What to train on.
+        objective: What is learnt.
+        train: What to train on.
         val: What to measure on after each epoch; the best epoch is kept.
-        feed: Where clips come from.
+        feed: Makes batches of samples.
         run: The folder, with a record for each finished epoch.
         head: Front of the names of the head's parameters.
+        rule: How the loss of a batch comes about.
     """
 
     def __init__(
         self,
-        model: Classifier,
+        model: Network,
         settings: TrainSettings,
         seed: int,
-        clips: ClipList,
-        val: ClipList | None,
+        objective: Objective,
+        train: Samples,
+        val: Samples | None,
         feed: Feed,
         run: RunDir,
         head: str,
+        rule: Rule,
     ) -> None:
-        self.model, self.settings, self.seed = model, settings, seed
-        self.clips, self.val, self.feed, self.folder = clips, val, feed, run
+        self.model, self.settings, self.seed, self.objective = model, settings, seed, objective
+        self.train, self.val, self.feed, self.folder = train, val, feed, run
         self.lr = scaled_rate(settings.lr, settings.clips_per_step, settings.base_batch)
         self.schedule = Schedule(
             settings.schedule,
@@ -76,7 +85,7 @@ class Training:
             settings.steps,
             settings.step_factors,
         )
-        self.updater = Updater(model, settings, self.lr, head)
+        self.updater = Updater(model, settings, self.lr, head, objective, rule)
         self.mix = None
         if settings.augment.mixes:
             smoothing = settings.augment.smoothing or settings.smoothing
@@ -121,70 +130,82 @@ class Training:
             torch.manual_seed(seed_for(self.seed, "epoch", at.epoch))
         self._random = None
         train_mode(self.model, self.settings.freeze_bn)
-        sizes = self.feed.planned(self.clips)
-        batches = self.feed.training(self.clips, at.epoch, at.batch)
+        sizes = self.feed.planned(self.train)
+        batches = self.feed.training(self.train, at.epoch, at.batch)
         while at.batch < len(sizes):
             step_sizes = sizes[at.batch : at.batch + self.settings.accumulate]
-            at.lr = self.lr * self.schedule.factor(at.epoch - 1 + at.batch / len(sizes))
-            loss_sum, seen = self._step(batches, step_sizes)
+            done = at.epoch - 1 + at.batch / len(sizes)
+            at.lr = self.lr * self.schedule.factor(done)
+            loss_sum, things = self._step(batches, step_sizes, done)
             at.seconds = time.perf_counter() - began
-            if seen:
+            if things:
                 at.step += 1
-                log.step(at.step, at.epoch, at.lr, loss_sum / seen)
+                log.step(at.step, at.epoch, at.lr, loss_sum / things)
                 if at.batch < len(sizes) and self._is_time_to_save():
                     self._save(log)
         if at.seen == 0:
             raise InputError(
-                f"{self.clips.source}: no clip of the list can be decoded",
+                f"{self.train.source}: no clip of the list can be decoded",
                 "; ".join(f"{failed['path']}: {failed['reason']}" for failed in list(self.feed.failures.values())[:3]),
             )
 
-    def _step(self, batches: Iterator[tuple[Tensor, Tensor]], sizes: list[int]) -> tuple[float, int]:
-        """One optimizer step; the sum of its clips' losses, and how many they were."""
-        at, device = self.state.position, self.model.device
-        loss_sum, seen = 0.0, 0
+    def _step(self, batches: Iterator[Batch], sizes: list[int], done: float) -> tuple[float, int]:
+        """One optimizer step; the sum of its things' losses, and how many they were."""
+        at = self.state.position
+        loss_sum, things = 0.0, 0
         for number in range(len(sizes)):
-            clips, labels = next(batches)
+            batch = next(batches)
             if number == 0:
-                self.updater.begin(len(clips) if len(sizes) == 1 else sum(sizes))
-            if len(clips):
-                clips, labels = clips.to(device), labels.to(device)
-                targets = labels
+                self.updater.begin(batch.things if len(sizes) == 1 else sum(sizes))
+            if batch.things:
+                batch = batch.to(self.model.device)
+                labels = batch.targets
                 if self.mix is not None:
-                    generator = torch.Generator().manual_seed(seed_for(self.seed, "mix", at.epoch, at.batch))
-                    clips, targets = self.mix(clips, labels, generator)
-                outcome = self.updater.take(clips, labels, targets)
+                    clips, targets = self.mix(batch.clips, labels, self._generator("mix"))
+                    batch = replace(batch, clips=clips, targets=targets)
+                outcome = self.updater.take(batch, labels, done, self._generator("rule"))
                 if not math.isfinite(outcome.loss):
-                    raise InputError(
-                        f"the loss is not finite in epoch {at.epoch}, batch {at.batch + 1}",
-                        f"Lower --lr, or lengthen --warmup. {self.folder.path / STATE} is of before.",
-                    )
-                loss_sum, seen = loss_sum + outcome.loss * len(clips), seen + len(clips)
-                at.right += outcome.right
-                at.loss_sum += outcome.loss * len(clips)
+                    self._refuse(batch)
+                loss_sum, things = loss_sum + outcome.loss * batch.things, things + batch.things
+                at.right += outcome.right or 0
+                at.loss_sum += outcome.loss * batch.things
+            at.seen += len(batch)
             at.batch += 1
-        at.seen += seen
+        at.things += things
         self.updater.apply(at.lr)
-        return loss_sum, seen
+        return loss_sum, things
+
+    def _generator(self, what: str) -> torch.Generator:
+        at = self.state.position
+        return torch.Generator().manual_seed(seed_for(self.seed, what, at.epoch, at.batch))
+
+    def _refuse(self, batch: Batch) -> None:
+        at = self.state.position
+        more = f" and {len(batch) - 3} more" if len(batch) > 3 else ""
+        raise InputError(
+            f"the loss is not finite in epoch {at.epoch}, batch {at.batch + 1} ({', '.join(batch.names[:3])}{more})",
+            f"Lower --lr, or lengthen --warmup. {self.folder.path / STATE} is of before.",
+        )
 
     def _end_epoch(self, log: StepLog, task: Task) -> None:
         at, state = self.state.position, self.state
         began = time.perf_counter()
         with self._kept_weights():
             if self.settings.precise_bn:
-                batches = self.feed.precise(self.clips, at.epoch, self.settings.precise_bn)
-                precise_bn(self.model, (clips.to(self.model.device) for clips in batches), self.settings.freeze_bn)
-            val_top1 = self._validate()
-            if val_top1 is None or state.best_val is None or val_top1 >= state.best_val:
-                state.best_epoch, state.best_val = at.epoch, val_top1
+                batches = self.feed.precise(self.train, at.epoch, self.settings.precise_bn)
+                precise_bn(self.model, batches, self.settings.freeze_bn, self._show)
+            figures = self._validate()
+            reached = figures.get(self.objective.figure)
+            if reached is None or state.best_val is None or reached >= state.best_val:
+                state.best_epoch, state.best_val = at.epoch, reached
                 write_state(self.folder.path / BEST, {"model": self.model.net.state_dict()})
         state.record = {
             "key": f"epoch-{at.epoch:04d}",
             "epoch": at.epoch,
             "lr": at.lr,
-            "train_loss": at.loss_sum / at.seen,
-            "train_top1": at.right / at.seen,
-            "val_top1": val_top1,
+            "train_loss": at.loss_sum / at.things,
+            **self._trained(),
+            **{f"val_{name}": value for name, value in figures.items()},
             "clips": at.seen,
             "steps": at.step,
             "failures": list(self.feed.failures.values()),
@@ -194,8 +215,7 @@ class Training:
         state.position = at.next_epoch()
         self._save(log)
         self.folder.append(state.record)
-        accuracy = state.record["train_top1"] if val_top1 is None else val_top1
-        task.advance(note=f"loss {state.record['train_loss']:.3f}, top-1 {accuracy:.1%}")
+        task.advance(note=self._note(state.record))
 
     @contextmanager
     def _kept_weights(self) -> Iterator[None]:
@@ -204,18 +224,32 @@ class Training:
         with nullcontext() if average is None else average.applied(self.model.net):
             yield
 
+    def _trained(self) -> Json:
+        """The share of things that were right in training, where the task has such a figure."""
+        at, counted = self.state.position, self.objective.figure == "top1"
+        return {"train_top1": at.right / at.things} if counted else {}
+
+    def _note(self, record: Json) -> str:
+        figure = self.objective.figure
+        reached = record.get(f"val_{figure}")
+        reached = record.get(f"train_{figure}") if reached is None else reached
+        told = "" if reached is None else f", {NAMES[figure]} {reached:.1%}"
+        return f"loss {record['train_loss']:.3f}{told}"
+
     @torch.inference_mode()
-    def _validate(self) -> float | None:
+    def _validate(self) -> dict[str, float | None]:
         if self.val is None:
-            return None
+            return {self.objective.figure: None}
         self.model.eval()
-        right = seen = 0
-        for clips, labels in self.feed.centre(self.val):
-            if len(clips):
-                with self.updater.precision.forward():
-                    guesses = self.model(clips.to(self.model.device)).argmax(1).cpu()
-                right, seen = right + int((guesses == labels).sum()), seen + len(clips)
-        return right / seen if seen else None
+        meter = self.objective.meter()
+        for batch in self.feed.centre(self.val):
+            with self.updater.precision.forward():
+                logits = self._show(batch)
+            meter.add(logits, batch)
+        return meter.result()
+
+    def _show(self, batch: Batch) -> Tensor:
+        return batch.to(self.model.device).through(self.model)
 
     def _is_time_to_save(self) -> bool:
         steps, seconds = self.settings.saves()

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import Any
+from collections.abc import Callable, Iterable
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
 
 from vidbench.model.train.optimizers import batch_norms
+
+T = TypeVar("T")
 
 
 class _Sums:
@@ -42,7 +44,9 @@ class _Sums:
 
 
 @torch.no_grad()
-def precise_bn(net: nn.Module, batches: Iterable[Tensor], frozen: bool = False) -> int:
+def precise_bn(
+    net: nn.Module, batches: Iterable[T], frozen: bool = False, show: Callable[[T], object] | None = None
+) -> int:
     """Replace running means and variances by those over all `batches` together.
 
     Running statistics lag behind the weights and lean to the last batches; these are, for each normalisation, mean
@@ -51,9 +55,10 @@ def precise_bn(net: nn.Module, batches: Iterable[Tensor], frozen: bool = False) 
     trained parameters, whose statistics are frozen, keep theirs.
 
     Args:
-        net: Called with each batch; left in evaluation mode.
-        batches: Clips, on the device of the network.
+        net: Left in evaluation mode.
+        batches: What the network is shown, on its device.
         frozen: The statistics of all normalisations are frozen; nothing is done.
+        show: Sends a batch through the network; None calls the network with it.
 
     Returns:
         How many normalisations were set.
@@ -69,7 +74,7 @@ def precise_bn(net: nn.Module, batches: Iterable[Tensor], frozen: bool = False) 
         for norm in norms:
             norm.train()
         for batch in batches:
-            net(batch)
+            (show or net)(batch)
     finally:
         for hook in hooks:
             hook.remove()

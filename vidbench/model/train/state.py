@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import torch
 
@@ -24,9 +24,10 @@ class Position:
         epoch: The epoch that is under way, from 1.
         batch: Batches of it that are done; always at the end of an optimizer step.
         step: Optimizer steps since the start of the training.
-        loss_sum: Losses of the epoch's clips, summed.
-        right: How many of them were classified as their label.
-        seen: How many there were.
+        loss_sum: Losses of the epoch's things (clips, or boxes), summed.
+        right: How many of them were right.
+        seen: Clips that were taken.
+        things: Things that were taken.
         lr: Learning rate of the last step.
         seconds: Spent on the epoch.
     """
@@ -37,6 +38,7 @@ class Position:
     loss_sum: float = 0.0
     right: int = 0
     seen: int = 0
+    things: int = 0
     lr: float = 0.0
     seconds: float = 0.0
 
@@ -56,7 +58,7 @@ class State:
     Attributes:
         position: Where the training is.
         best_epoch: The epoch whose weights are kept; 0 before the first.
-        best_val: Its validation accuracy.
+        best_val: Its validation figure.
         failures: Clips that could not be decoded so far, by key.
         record: The line of the last finished epoch.
     """
@@ -87,12 +89,22 @@ def write_state(path: Path, content: Json) -> None:
     with disk_errors(path):
         try:
             with temporary.open("wb") as stream:
-                torch.save(content, stream)
+                _save(content, stream)
                 stream.flush()
                 os.fsync(stream.fileno())
             temporary.replace(path)
         finally:
             temporary.unlink(missing_ok=True)
+
+
+def _save(content: Json, stream: IO[bytes]) -> None:
+    try:
+        torch.save(content, stream)
+    except RuntimeError as error:
+        # torch closes its archive after a failed write, fails at that, too, and tells of this alone
+        if isinstance(error.__context__, OSError):
+            raise error.__context__ from None
+        raise
 
 
 def pack(state: State, parts: Json) -> Json:
@@ -120,8 +132,10 @@ def read_state_file(path: Path, device: torch.device) -> tuple[State, Json]:
             f"{path}: the state of a training that an earlier version wrote; it cannot be taken up",
             "Start again with --overwrite, or with --init FOLDER --out OTHER from a finished model.",
         )
+    position = content["position"]
     state = State(
-        Position(**content["position"]),
+        # things were not counted where they were clips
+        Position(**{"things": position["seen"], **position}),
         content["best_epoch"],
         content["best_val"],
         content["failures"],

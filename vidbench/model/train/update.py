@@ -8,13 +8,14 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
 from vidbench.errors import InputError
-from vidbench.model.classifier import Classifier
+from vidbench.model.train.batch import Batch, Network
 from vidbench.model.train.ema import Ema
+from vidbench.model.train.objective import Objective
 from vidbench.model.train.optimizers import build_optimizer, parameter_groups, set_rate
 from vidbench.model.train.precision import Precision
+from vidbench.model.train.rule import Rule
 from vidbench.model.train.settings import MOMENTUM, TrainSettings
 
 Json = dict[str, Any]
@@ -25,12 +26,12 @@ class Outcome:
     """What a batch gave.
 
     Attributes:
-        loss: Mean over its clips.
-        right: Clips whose largest logit is that of their label.
+        loss: Mean over its things.
+        right: Things that are right; None where the task has no such figure.
     """
 
     loss: float
-    right: int
+    right: int | None
 
 
 class Updater:
@@ -41,10 +42,15 @@ class Updater:
         settings: How to train.
         lr: Largest learning rate.
         head: Front of the names of the head's parameters, for layer-wise rates.
+        objective: What is learnt.
+        rule: How the loss of a batch comes about.
     """
 
-    def __init__(self, model: Classifier, settings: TrainSettings, lr: float, head: str) -> None:
+    def __init__(
+        self, model: Network, settings: TrainSettings, lr: float, head: str, objective: Objective, rule: Rule
+    ) -> None:
         self.model, self.settings = model, settings
+        self.objective, self.rule = objective, rule
         self.trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
         groups = parameter_groups(model.net, settings.weight_decay, settings.layer_decay, head)
         momentum = MOMENTUM if settings.momentum is None else settings.momentum
@@ -53,46 +59,45 @@ class Updater:
         self.ema = Ema(model.net, settings.ema) if settings.ema else None
         self._planned, self._taken = 0, 0
 
-    def begin(self, clips: int) -> None:
-        """Start a step that is meant to take `clips` clips."""
+    def begin(self, things: int) -> None:
+        """Start a step that is meant to be the mean over so many things; an estimate will do."""
         self.optimizer.zero_grad(set_to_none=True)
-        self._planned, self._taken = clips, 0
+        self._planned, self._taken = things, 0
 
-    def take(self, clips: Tensor, labels: Tensor, targets: Tensor) -> Outcome:
+    def take(self, batch: Batch, labels: Tensor, epoch: float, generator: torch.Generator) -> Outcome:
         """Add the gradients of one batch to the step.
 
         Args:
-            clips: `(N, 3, T, S, S)` in [0, 1].
-            labels: `(N,)` classes, for counting.
-            targets: `(N,)` classes or `(N, C)` shares, for the loss.
+            batch: On the model's device, its targets those of the loss; of at least one thing.
+            labels: What counts as right, in place of mixed targets.
+            epoch: Epochs done so far, whole or not.
+            generator: What the rule draws from.
 
         Raises:
             InputError: The batch is too small for a batch normalisation, or too large for the memory.
         """
-        smoothing = self.settings.smoothing if targets.ndim == 1 else 0.0
         try:
             with self.precision.forward():
-                logits = self.model(clips)
-            loss = functional.cross_entropy(logits.float(), targets, label_smoothing=smoothing)
+                loss, logits = self.rule(self.model, batch, self.objective, self.settings.smoothing, epoch, generator)
             value = float(loss.detach())
             if math.isfinite(value):
-                share = len(clips) / self._planned
+                share = batch.things / self._planned
                 self.precision.backward(loss if share == 1 else loss * share)
         except ValueError as error:
             if "more than 1 value per channel" not in str(error):
                 raise
             raise InputError(
-                f"a batch of {len(clips)} is too small: a batch normalisation sees one value per channel",
+                f"a batch of {len(batch)} is too small: a batch normalisation sees one value per channel",
                 "--freeze-bn normalises with the statistics of the start, as --init pretrained brings them.",
             ) from error
         except torch.OutOfMemoryError as error:
             raise InputError(
-                f"a batch of {len(clips)} clips does not fit into the memory of {self.model.device}",
+                f"a batch of {len(batch)} clips does not fit into the memory of {self.model.device}",
                 "Lower --batch and raise --accumulate alike: the same step. --checkpointing and --precision bf16 "
                 "save memory, too.",
             ) from error
-        self._taken += len(clips)
-        return Outcome(value, int((logits.detach().argmax(1) == labels).sum()))
+        self._taken += batch.things
+        return Outcome(value, self.objective.right(logits.detach(), labels))
 
     def apply(self, lr: float) -> bool:
         """Take the step at a learning rate; False where float16 overflowed and the weights stayed."""
@@ -101,7 +106,7 @@ class Updater:
         set_rate(self.optimizer, lr)
         self.precision.unscale(self.optimizer)
         if self._taken != self._planned:
-            # some of the clips could not be read: the mean is over those that were
+            # some could not be read, or there were more boxes than thought: the mean is over what there was
             for parameter in self.trained:
                 if parameter.grad is not None:
                     parameter.grad.mul_(self._planned / self._taken)

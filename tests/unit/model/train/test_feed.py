@@ -10,6 +10,7 @@ from vidbench.data.dataset import ClipList, read_clips
 from vidbench.model.augment.settings import AugmentSettings
 from vidbench.model.footage import FootageStore
 from vidbench.model.train.feed import Feed
+from vidbench.model.train.samples import ListSamples
 from vidbench.model.zoo import MODELS
 from vidbench.video.decoder import DECODERS
 
@@ -24,44 +25,51 @@ def clips(make_video, tmp_path) -> ClipList:
     return read_clips(Path(tmp_path / "list.txt"), None, kinds=("videos",))
 
 
-def feed(pool: ThreadPoolExecutor, **augment: object) -> Feed:
+@pytest.fixture
+def samples(clips) -> ListSamples:
     store = FootageStore(DECODERS.get("pyav"), 80, 2**24)
-    settings = AugmentSettings.model_validate(augment)
+    settings = AugmentSettings.model_validate({"brightness": 0.4})
     preprocess = MODELS.get("x3d_tiny").preprocess
-    return Feed(store, preprocess, seed=3, batch=2, jitter=1.25, flip=0.5, augment=settings, pool=pool)
+    return ListSamples(clips, store, preprocess, classes=0, jitter=1.25, flip=0.5, augment=settings)
 
 
-def test_an_epoch_taken_up_gives_the_batches_that_are_left(clips) -> None:
+def feed(pool: ThreadPoolExecutor) -> Feed:
+    return Feed(seed=3, batch=2, pool=pool)
+
+
+def test_an_epoch_taken_up_gives_the_batches_that_are_left(samples) -> None:
     with ThreadPoolExecutor(2) as many, ThreadPoolExecutor(1) as single:
-        whole = list(feed(many, brightness=0.4).training(clips, 2, 0))
-        rest = list(feed(single, brightness=0.4).training(clips, 2, 1))
-        other = list(feed(many, brightness=0.4).training(clips, 3, 0))
-    assert feed(many).planned(clips) == [2, 2, 1]
-    assert sum(len(labels) for _, labels in whole) == 4
+        whole = list(feed(many).training(samples, 2, 0))
+        rest = list(feed(single).training(samples, 2, 1))
+        other = list(feed(many).training(samples, 3, 0))
+        assert feed(many).planned(samples) == [2, 2, 1]
+    assert sum(map(len, whole)) == 4
     for one, two in zip(whole[1:], rest, strict=True):
-        assert torch.equal(one[0], two[0])
-        assert torch.equal(one[1], two[1])
+        assert torch.equal(one.clips, two.clips)
+        assert torch.equal(one.targets, two.targets)
+        assert one.names == two.names
     by_label = [
-        {int(n): c for images, labels in part for c, n in zip(images, labels, strict=True)} for part in (whole, other)
+        {int(n): c for batch in part for c, n in zip(batch.clips, batch.targets, strict=True)}
+        for part in (whole, other)
     ]
     assert not any(torch.equal(by_label[0][label], by_label[1][label]) for label in range(4))
 
 
-def test_what_cannot_be_decoded_is_left_out_and_noted(clips) -> None:
+def test_what_cannot_be_decoded_is_left_out_and_noted(samples) -> None:
     with ThreadPoolExecutor(2) as pool:
         one = feed(pool)
-        labels = torch.cat([labels for _, labels in one.centre(clips)])
+        labels = torch.cat([batch.targets for batch in one.centre(samples)])
     assert labels.tolist() == [0, 1, 2, 3]
     (failure,) = one.failures.values()
     assert failure["path"] == "broken.mp4"
 
 
-def test_precise_batches_are_others(clips) -> None:
+def test_precise_batches_are_others(samples) -> None:
     with ThreadPoolExecutor(2) as pool:
         one = feed(pool)
-        precise = list(one.precise(clips, 1, 2))
-        epoch = [images for images, _ in one.training(clips, 1, 0)]
-        again = list(one.precise(clips, 1, 2))
+        precise = [batch.clips for batch in one.precise(samples, 1, 2)]
+        epoch = [batch.clips for batch in one.training(samples, 1, 0)]
+        again = [batch.clips for batch in one.precise(samples, 1, 2)]
     assert 1 <= len(precise) <= 2
     assert all(torch.equal(a, b) for a, b in zip(precise, again, strict=True))
     drawn = {clip.numpy().tobytes() for images in epoch for clip in images}

@@ -10,10 +10,13 @@ from vidbench.errors import InputError
 from vidbench.model.classifier import Classifier
 from vidbench.model.layout import training_layout
 from vidbench.model.resolve import build
+from vidbench.model.train.batch import Batch
+from vidbench.model.train.objective import OneClass
 from vidbench.model.train.optimizers import train_mode
 from vidbench.model.train.recompute import recompute_blocks
+from vidbench.model.train.rule import Plain
 from vidbench.model.train.settings import TrainSettings
-from vidbench.model.train.update import Updater
+from vidbench.model.train.update import Outcome, Updater
 from vidbench.model.zoo import MODELS
 
 
@@ -33,14 +36,19 @@ def updater(classifier: Classifier, **settings: object) -> Updater:
     asked = TrainSettings.model_validate({"optimizer": "sgd", **settings})
     model = copy.deepcopy(classifier)
     train_mode(model, asked.freeze_bn)
-    return Updater(model, asked, 0.1, "blocks.5.proj.")
+    return Updater(model, asked, 0.1, "blocks.5.proj.", OneClass(), Plain())
+
+
+def take(one: Updater, clips: Tensor, labels: Tensor, targets: Tensor | None = None) -> Outcome:
+    batch = Batch(clips, labels if targets is None else targets)
+    return one.take(batch, labels, 0.0, torch.Generator())
 
 
 def step(one: Updater, batch: tuple[Tensor, Tensor], sizes: list[int], planned: int = 0) -> float:
     one.begin(planned or sum(sizes))
     total = 0.0
     for clips, labels in zip(*(part[: sum(sizes)].split(sizes) for part in batch), strict=True):
-        total += one.take(clips, labels, labels).loss * len(clips)
+        total += take(one, clips, labels).loss * len(clips)
     assert one.apply(0.1)
     return total / sum(sizes)
 
@@ -115,7 +123,7 @@ def test_an_overflow_of_float16_leaves_the_weights_and_lowers_the_scale(classifi
     one = updater(classifier, precision="fp16", ema=0.9)
     assert one.precision.scaler is not None
     one.begin(6)
-    one.take(*batch, batch[1])
+    take(one, *batch)
     one.trained[0].grad.fill_(float("inf"))
     scale = one.precision.scaler.get_scale()
     before = [parameter.detach().clone() for parameter in one.trained]
@@ -129,7 +137,7 @@ def test_an_overflow_of_float16_leaves_the_weights_and_lowers_the_scale(classifi
 def test_an_infinite_loss_leaves_no_gradient(classifier, batch) -> None:
     one = updater(classifier)
     one.begin(6)
-    outcome = one.take(batch[0] * float("nan"), batch[1], batch[1])
+    outcome = take(one, batch[0] * float("nan"), batch[1])
     assert outcome.loss != outcome.loss
     assert all(parameter.grad is None for parameter in one.trained)
 
@@ -139,16 +147,16 @@ def test_one_value_per_channel_is_said(classifier) -> None:
 
     net = nn.Sequential(nn.AdaptiveAvgPool3d(1), nn.BatchNorm3d(3), nn.Flatten(), nn.Linear(3, 2))
     model = Classifier(net, classifier.preprocess, 2).train()
-    one = Updater(model, TrainSettings.model_validate({}), 0.1, "")
+    one = Updater(model, TrainSettings.model_validate({}), 0.1, "", OneClass(), Plain())
     one.begin(1)
     with pytest.raises(InputError, match="a batch of 1 is too small"):
-        one.take(torch.rand(1, 3, 2, 4, 4), torch.tensor([0]), torch.tensor([0]))
+        take(one, torch.rand(1, 3, 2, 4, 4), torch.tensor([0]))
 
 
 def test_soft_targets_of_one_class_are_that_class(classifier, batch) -> None:
     one = updater(classifier)
     one.begin(6)
-    hard = one.take(*batch, batch[1]).loss
+    hard = take(one, *batch).loss
     one = updater(classifier)
     one.begin(6)
-    assert one.take(*batch, torch.eye(4)[batch[1]]).loss == pytest.approx(hard, abs=1e-6)
+    assert take(one, *batch, torch.eye(4)[batch[1]]).loss == pytest.approx(hard, abs=1e-6)
