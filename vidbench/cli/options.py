@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from vidbench.cli.complete import complete_decoder, complete_defence, complete_protocol
+from vidbench.cli.complete import complete_decoder, complete_defence, complete_model, complete_protocol
 
 OutOpt = Annotated[
     Path | None,
@@ -65,3 +65,11 @@ WeightsOpt = Annotated[
     typer.Option("--weights", metavar="pretrained|random|FILE", help="Weights of a catalogue model."),
 ]
 PullOpt = Annotated[bool, typer.Option("--pull", help="Download missing weights first.")]
+
+ModelArg = Annotated[
+    str,
+    typer.Argument(
+        metavar="MODEL", help="Catalogue name, run folder or file.", show_default=False, autocompletion=complete_model
+    ),
+]
+ListArg = Annotated[Path, typer.Argument(metavar="LIST", help="Lines of `path label`.", show_default=False)]

@@ -27,9 +27,9 @@ class Position:
         loss_sum: Losses of the epoch's things (clips, or boxes), summed.
         right: How many of them were right.
         seen: Clips that were taken.
-        things: Things that were taken.
         lr: Learning rate of the last step.
         seconds: Spent on the epoch.
+        things: Things that were taken.
     """
 
     epoch: int = 1
@@ -38,9 +38,9 @@ class Position:
     loss_sum: float = 0.0
     right: int = 0
     seen: int = 0
-    things: int = 0
     lr: float = 0.0
     seconds: float = 0.0
+    things: int = 0
 
     def next_epoch(self) -> Position:
         """The beginning of the epoch that follows."""

@@ -1,9 +1,11 @@
 """The state file is whole or old, and says where a training stands."""
 
+from pathlib import Path
+
 import pytest
 import torch
 
-from vidbench.errors import InputError
+from vidbench.errors import InputError, VidbenchError
 from vidbench.model.train.state import (
     Position,
     State,
@@ -50,3 +52,12 @@ def test_random_numbers_go_on() -> None:
 
 def test_the_next_epoch_counts_steps_on() -> None:
     assert Position(3, 5, 41, 1.25, 7, 9, 0.1, 2.5).next_epoch() == Position(epoch=4, step=41)
+
+
+def test_a_full_disk_is_told_as_such(tmp_path) -> None:
+    full = Path("/dev/full")
+    if not full.exists():
+        pytest.skip("no device that is always full here")
+    (tmp_path / ".last.pt.tmp").symlink_to(full)
+    with pytest.raises(VidbenchError, match="no space left"):
+        write_state(tmp_path / "last.pt", {"w": torch.zeros(1_000_000)})
