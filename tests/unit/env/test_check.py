@@ -8,19 +8,8 @@ from typing import Any
 
 import pytest
 
-from vidbench.env.check import (
-    CHECKS,
-    STATUSES,
-    Check,
-    EnvCheckRequest,
-    Finding,
-    Outcome,
-    check,
-    judge,
-    result,
-    select,
-)
-from vidbench.env.probes import (
+from vidbench.env.check import CHECKS, EnvCheckRequest, check, judge, result, select
+from vidbench.env.facts import (
     PARTS,
     Clip,
     Decoding,
@@ -39,6 +28,7 @@ from vidbench.env.probes import (
     WeightFile,
     Weights,
 )
+from vidbench.env.findings import STATUSES, Check, Finding, Outcome
 from vidbench.env.processes import Stage
 from vidbench.env.requirements import Requirement, Requirements
 from vidbench.errors import UnknownNameError

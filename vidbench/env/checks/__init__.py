@@ -1,0 +1,1 @@
+"""The checks, a file per group: each a pure function of recorded facts."""

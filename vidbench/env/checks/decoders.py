@@ -1,0 +1,97 @@
+"""Checks of what reads videos."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+
+from vidbench.env.facts import BACKENDS, Decoding, Facts
+from vidbench.env.findings import (
+    Check,
+    Outcome,
+    known,
+    listed,
+    went,
+)
+
+GROUP = "Decoders"
+
+CODEC_NAMES = {"h264": "H.264", "av1": "AV1"}
+
+
+def _ffmpeg(facts: Facts) -> Outcome:
+    said = []
+    for tool in known(facts.tools):
+        said.append(f"{tool.name} {tool.version}" if tool.path else f"no {tool.name}")
+    return Outcome("info", f"{', '.join(said)}; not needed, PyAV brings its own")
+
+
+def _decoders(facts: Facts) -> Outcome:
+    clips, decodings = known(facts.clips), known(facts.decoders)
+    first = clips[0]
+    if not first.frames:
+        if first.stage.status == "absent":
+            return Outcome("fail", "PyAV is not installed, no video can be read", "pip install 'av>=15'")
+        said = first.problem if first.stage.status == "ok" else went(first.stage, "PyAV")
+        return Outcome("fail", f"no H.264 clip could be written: {said}", "pip install --force-reinstall av")
+    # without torch, torchcodec was not reached
+    present = [one for one in decodings if one.stage.status not in ("absent", "unreached")]
+    bad = [one for one in present if not _reads_all(one)]
+    if not bad:
+        readers = {clip.codec: [BACKENDS[one.backend] for one in present if one.codec == clip.codec] for clip in clips}
+        read = "; ".join(f"{CODEC_NAMES[codec]} by {listed(names)}" for codec, names in readers.items() if names)
+        unwritten = [CODEC_NAMES[clip.codec] for clip in clips if not clip.frames]
+        tail = f"; {listed(unwritten)} not tried, PyAV does not write it" if unwritten else ""
+        return Outcome("ok", f"all {first.frames} frames are read of {read}{tail}")
+    said = "; ".join(_failures([one for one in bad if one.backend == name]) for name in _names(bad))
+    if any(one.backend == "pyav" and one.codec == "h264" for one in bad):
+        return Outcome("fail", said, "pip install --force-reinstall av")
+    for codec in dict.fromkeys(one.codec for one in bad):
+        # OpenCV is what other packages read videos with, no decoder of ours
+        good = [one.backend for one in present if one.codec == codec and _reads_all(one) and one.backend != "opencv"]
+        if good:
+            said += f"; for {CODEC_NAMES[codec]} use {listed([BACKENDS[name] for name in good], 'or')}"
+    if any("libtorchcodec" in one.stage.error for one in bad):
+        mac = known(facts.machine).system == "Darwin"
+        return Outcome("warn", said, "brew install ffmpeg" if mac else "sudo apt install ffmpeg")
+    return Outcome("warn", said)
+
+
+def _names(decodings: Iterable[Decoding]) -> list[str]:
+    return list(dict.fromkeys(one.backend for one in decodings))
+
+
+def _reads_all(one: Decoding) -> bool:
+    return one.stage.status == "ok" and not one.problem and one.frames == one.expected
+
+
+def _failures(bad: Sequence[Decoding]) -> str:
+    """What one decoder made of the clips that it does not read, in a few words."""
+    name = BACKENDS[bad[0].backend]
+    if any("libtorchcodec" in one.stage.error for one in bad):
+        return f"{name} does not find the shared libraries of FFmpeg 4 to 9"
+    return ", ".join(_failure(name, one) for one in bad)
+
+
+def _failure(name: str, one: Decoding) -> str:
+    codec = CODEC_NAMES[one.codec]
+    if one.stage.status == "ok":
+        why = f" ({_brief(one.problem)})" if one.problem else ""
+        return f"{name} reads {one.frames} of {one.expected} frames of {codec}{why}"
+    if one.stage.status == "died":
+        return f"{name} takes its process down on {codec} ({_brief(one.stage.error)})"
+    if one.stage.status == "timeout":
+        return f"{name} hangs on {codec} ({one.stage.error})"
+    return f"{name} does not read {codec} ({_brief(one.stage.error)})"
+
+
+def _brief(error: str) -> str:
+    """An error without decord's time and source line, at most 80 characters."""
+    text = re.sub(r"\[\d\d:\d\d:\d\d\] \S+:\d+: ", "", error)
+    return text if len(text) <= 80 else f"{text[:77]}..."
+
+
+CHECKS = (
+    Check("F1", "ffmpeg", GROUP, ("tools",), _ffmpeg, ("data",)),
+    Check("F3", "decoders", GROUP, ("machine", "clips", "decoders"), _decoders),
+)
