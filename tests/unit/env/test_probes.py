@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from vidbench.env import facts, probes
-from vidbench.env.facts import Facts, Folder, Gpu, Gpus, Shadow, WeightFile
+from vidbench.env import probes
+from vidbench.env.facts import PARTS, SLOW_PARTS, Facts, Folder, Gpu, Gpus, Shadow, WeightFile
 from vidbench.env.probes import Gatherer, parse_cuda, parse_gpus, redact
 from vidbench.env.processes import Processes, Stage
 
@@ -210,8 +210,8 @@ def test_a_part_that_cannot_be_gathered_is_told(tmp_path: Path, monkeypatch: pyt
 def test_facts_can_be_written_down(tmp_path: Path) -> None:
     from vidbench.cli.console import jsonable
 
-    quick = [part for part in facts.PARTS if part not in facts.SLOW_PARTS]
+    quick = [part for part in PARTS if part not in SLOW_PARTS]
     with Gatherer(quick, tmp_path, [("x3d_m", "X3D_M.pyth")], 5.0) as gatherer:
         facts = gatherer.facts(quick)
     assert not facts.problems
-    assert set(json.loads(json.dumps(jsonable(facts)))) == {*facts.PARTS, "problems"}
+    assert set(json.loads(json.dumps(jsonable(facts)))) == {*PARTS, "problems"}
