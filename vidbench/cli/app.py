@@ -11,7 +11,7 @@ import typer
 
 import vidbench
 from vidbench.cli import attack, console, data, demo, env, label, model, report, weights
-from vidbench.errors import EXIT_BUG, EXIT_INTERRUPTED, EXIT_OK, VidbenchError
+from vidbench.errors import EXIT_BUG, EXIT_INTERRUPTED, EXIT_MISSING, EXIT_OK, VidbenchError
 
 app = typer.Typer(
     name="vidbench",
@@ -68,12 +68,26 @@ def main(argv: Sequence[str]) -> int:
         return EXIT_INTERRUPTED
     except VidbenchError as failure:
         console.error(failure)
+        _point_back(str(failure))
         return failure.exit_code
-    except Exception:
+    except Exception as error:
         traceback.print_exc()
+        if _point_back(f"{type(error).__name__}: {error}"):
+            return EXIT_MISSING
         console.remark("vidbench: this is a bug; please report it with the lines above and `vidbench env check`")
         return EXIT_BUG
     return EXIT_OK
+
+
+def _point_back(text: str) -> bool:
+    """Say which check looks at the cause of an error that is known; whether it is."""
+    from vidbench.env.known_errors import recognise
+
+    known = recognise(text)
+    if known is None:
+        return False
+    console.remark(f"vidbench: {known.cause} (`vidbench env explain {known.check}`)\n{known.remedy}")
+    return True
 
 
 def run() -> None:

@@ -13,7 +13,8 @@ from vidbench.cli.options import JsonOpt
 from vidbench.errors import EXIT_MISSING
 
 if TYPE_CHECKING:
-    from vidbench.env.check import EnvCheckResult, Finding
+    from vidbench.env.check import EnvCheckResult, Explanation
+    from vidbench.env.findings import Finding
 
 app = typer.Typer(no_args_is_help=True, help="Look at this machine: what works, and the command that mends the rest.")
 
@@ -23,7 +24,27 @@ TimeoutOpt = Annotated[float, typer.Option("--timeout", min=0.1, metavar="SECOND
 
 
 @app.command("check")
-def check_(only: OnlyOpt = None, json: JsonOpt = False, strict: StrictOpt = False, timeout: TimeoutOpt = 60.0) -> None:
+def check_(
+    only: OnlyOpt = None,
+    group: Annotated[
+        list[str] | None, typer.Option("--group", metavar="NAME", help="Run the checks of this group only; repeatable.")
+    ] = None,
+    for_: Annotated[
+        str,
+        typer.Option(
+            "--for",
+            metavar="attack|finetune|eval|fetch|label|demo|detectron2",
+            help="What vidbench is wanted for; a failure of anything else is a warning.",
+        ),
+    ] = "",
+    deep: Annotated[
+        bool, typer.Option("--deep", help="Compute, decode and start processes, too; takes up to some minutes.")
+    ] = False,
+    net: Annotated[bool, typer.Option("--net", help="Ask the hosts of weights and data sets, too.")] = False,
+    json: JsonOpt = False,
+    strict: StrictOpt = False,
+    timeout: TimeoutOpt = 60.0,
+) -> None:
     """Check Python, torch, GPUs, decoders, disk and weights.
 
     Each library is loaded in a process of its own, so a broken one is a finding and not the end.
@@ -31,11 +52,44 @@ def check_(only: OnlyOpt = None, json: JsonOpt = False, strict: StrictOpt = Fals
     """
     from vidbench.env.check import EnvCheckRequest, check
 
-    request = EnvCheckRequest(tuple(only or ()), _published(), limit_s=timeout)
-    result = check(request, console.reporter(), (lambda finding: None) if json else _Printer(skipped=bool(only)))
+    request = EnvCheckRequest(
+        only=tuple(only or ()),
+        groups=tuple(group or ()),
+        purpose=for_,
+        deep=deep,
+        net=net,
+        published=_published(),
+        limit_s=timeout,
+    )
+    chosen = bool(only or group)
+    result = check(request, console.reporter(), (lambda finding: None) if json else _Printer(skipped=chosen))
     console.show(result, json, _verdict)
     if result.counts["fail"] or (strict and (result.counts["warn"] or result.counts["crash"])):
         raise typer.Exit(EXIT_MISSING)
+
+
+@app.command()
+def explain(
+    check: Annotated[str, typer.Argument(metavar="ID", help="A check, as D1.", show_default=False)],
+    json: JsonOpt = False,
+) -> None:
+    """Say what a check looks at, why, and which errors point to it."""
+    from vidbench.env.check import explain as look_up
+
+    console.show(look_up(check), json, _explain)
+
+
+def _explain(one: Explanation) -> None:
+    console.out(f"{one.id}: {one.title} ({one.group}; {', '.join(one.affects)})")
+    console.out(one.why)
+    for error in one.errors:
+        console.out()
+        console.out(f"/{error.pattern}/")
+        console.out(f"  {error.cause}")
+        console.out(f"  {error.remedy}")
+    console.out()
+    more = {"always": "", "deep": " (otherwise with --deep)", "net": " (otherwise with --net)"}[one.when]
+    console.out(f"vidbench env check --only {one.id}{more}")
 
 
 def _published() -> tuple[tuple[str, str], ...]:

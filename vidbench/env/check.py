@@ -7,14 +7,17 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from vidbench.env.checks import decoders, python, system, torch, weights
+from vidbench.env.checks import decoders, gpus, python, system, torch, weights
 from vidbench.env.facts import SLOW_PARTS, Facts
-from vidbench.env.findings import STATUSES, Check, Finding, Outcome, number
+from vidbench.env.findings import EVERYTHING, PURPOSES, STATUSES, Check, Finding, Outcome, number
+from vidbench.env.known_errors import KNOWN_ERRORS, KnownError
 from vidbench.env.probes import Gatherer
 from vidbench.errors import UnknownNameError
 from vidbench.progress import Reporter, SilentReporter
 
-CHECKS: tuple[Check, ...] = (*system.CHECKS, *python.CHECKS, *torch.CHECKS, *decoders.CHECKS, *weights.CHECKS)
+CHECKS: tuple[Check, ...] = (
+    *system.CHECKS, *python.CHECKS, *torch.CHECKS, *gpus.CHECKS, *decoders.CHECKS, *weights.CHECKS,
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -23,12 +26,21 @@ class EnvCheckRequest:
 
     Attributes:
         only: Identifiers of checks; empty for all.
+        groups: Names of groups, in any case; empty for all.
+        purpose: What vidbench is wanted for, a name of `PURPOSES`; "" for everything. A failure of what is not wanted
+            is a warning.
+        deep: Also run the checks that compute, decode and start processes.
+        net: Also ask hosts on the network.
         published: (model, file name) of all published weights, for J1.
         working: The working folder.
         limit_s: Seconds that loading one library may take.
     """
 
     only: tuple[str, ...] = ()
+    groups: tuple[str, ...] = ()
+    purpose: str = ""
+    deep: bool = False
+    net: bool = False
     published: tuple[tuple[str, str], ...] = ()
     working: Path = Path()
     limit_s: float = 60.0
@@ -64,9 +76,10 @@ def check(
         each: Called with every finding as soon as it is known, in the order of the table.
 
     Raises:
-        UnknownNameError: `only` names no check.
+        UnknownNameError: `only` names no check, `groups` no group, or `purpose` is none.
     """
-    chosen = select(request.only)
+    wanted = purposes(request.purpose)
+    chosen = select(request.only, request.groups, deep=request.deep, net=request.net)
     parts = {part for one in chosen for part in one.needs}
     if parts & SLOW_PARTS:
         reporter.info("loading torch and the decoders in processes of their own; this takes some seconds")
@@ -74,29 +87,87 @@ def check(
     working = request.working.absolute()
     with Gatherer(parts, working, request.published, request.limit_s) as gatherer:
         for one in chosen:
-            finding = judge(one, gatherer.facts(one.needs))
+            finding = judge(one, gatherer.facts(one.needs), wanted)
             each(finding)
             findings.append(finding)
         facts = gatherer.facts()
     return result(findings, facts)
 
 
-def select(only: Sequence[str] = ()) -> tuple[Check, ...]:
-    """The checks of these identifiers in the order of the table; all for none."""
-    wanted = {name.upper() for name in only}
-    known = {one.id.upper() for one in CHECKS}
+def select(
+    only: Sequence[str] = (), groups: Sequence[str] = (), *, deep: bool = False, net: bool = False
+) -> tuple[Check, ...]:
+    """The checks of these identifiers and groups in the order of the table; all for none.
+
+    Checks that compute, decode or ask the network are taken with `deep` and `net`, and where `only` names them.
+
+    Raises:
+        UnknownNameError: No such check or group.
+    """
+    names = {name.upper() for name in only}
+    headings = {name.casefold() for name in groups}
     for name in only:
-        if name.upper() not in known:
-            raise UnknownNameError("check", name, [one.id for one in CHECKS], f"Checks: {', '.join(_ids())}.")
-    return tuple(one for one in CHECKS if not wanted or one.id.upper() in wanted)
+        if name.upper() not in {one.id.upper() for one in CHECKS}:
+            raise UnknownNameError("check", name, _ids(), f"Checks: {', '.join(_ids())}.")
+    for name in groups:
+        if name.casefold() not in {one.group.casefold() for one in CHECKS}:
+            known = list(dict.fromkeys(one.group for one in CHECKS))
+            raise UnknownNameError("group of checks", name, known, f"Groups: {', '.join(known)}.")
+    taken = {"always", *(("deep",) if deep else ()), *(("net",) if net else ())}
+    if not names and not headings:
+        return tuple(one for one in CHECKS if one.when in taken)
+    return tuple(
+        one for one in CHECKS if one.id.upper() in names or (one.group.casefold() in headings and one.when in taken)
+    )
+
+
+def purposes(name: str) -> tuple[str, ...]:
+    """The command groups that are wanted for a purpose; all but detectron2 for "".
+
+    Raises:
+        UnknownNameError: No such purpose.
+    """
+    if not name:
+        return EVERYTHING
+    if name not in PURPOSES:
+        raise UnknownNameError("purpose", name, PURPOSES, f"Purposes: {', '.join(PURPOSES)}.")
+    return PURPOSES[name]
+
+
+@dataclass(frozen=True)
+class Explanation:
+    """What `env explain` says of a check: why it is looked at, what suffers, and the errors that point to it."""
+
+    id: str
+    title: str
+    group: str
+    affects: tuple[str, ...]
+    why: str
+    when: str
+    errors: tuple[KnownError, ...]
+
+
+def explain(name: str) -> Explanation:
+    """A check, and the errors that point to it.
+
+    Raises:
+        UnknownNameError: No such check.
+    """
+    (one,) = select((name,))
+    errors = tuple(error for error in KNOWN_ERRORS if error.check == one.id)
+    return Explanation(one.id, one.title, one.group, one.affects, one.why, one.when, errors)
 
 
 def _ids() -> list[str]:
     return [one.id for one in CHECKS]
 
 
-def judge(one: Check, facts: Facts) -> Finding:
-    """The finding of a check; a check that raises is a `crash`, and so is one whose facts are missing."""
+def judge(one: Check, facts: Facts, wanted: Sequence[str] = EVERYTHING) -> Finding:
+    """The finding of a check; a check that raises is a `crash`, and so is one whose facts are missing.
+
+    A failure that stops nothing of what is `wanted` is a warning, and one of detectron2 alone, which nothing of
+    vidbench needs, worth knowing.
+    """
     broken = [f"{part}: {facts.problems[part]}" for part in one.needs if part in facts.problems]
     try:
         if broken:
@@ -107,7 +178,10 @@ def judge(one: Check, facts: Facts) -> Finding:
             outcome = one.judge(facts)
     except Exception as error:
         outcome = Outcome("crash", f"the check itself failed: {type(error).__name__}: {error}")
-    return Finding(one.id, one.title, one.group, outcome.status, outcome.message, outcome.remedy, one.affects)
+    status = outcome.status
+    if status in ("fail", "warn") and not set(one.affects) & set(wanted):
+        status = "info" if one.affects == ("detectron2",) else "warn"
+    return Finding(one.id, one.title, one.group, status, outcome.message, outcome.remedy, one.affects)
 
 
 def result(findings: Iterable[Finding], facts: Facts) -> EnvCheckResult:

@@ -17,6 +17,16 @@ STATUSES: tuple[Status, ...] = ("ok", "info", "warn", "fail", "skip", "crash")
 
 EVERYTHING = ("data", "model", "attack", "label", "demo")
 NETWORKS = ("model", "attack", "demo")
+PURPOSES: dict[str, tuple[str, ...]] = {
+    "attack": ("attack",),
+    "finetune": ("model",),
+    "eval": ("model",),
+    "fetch": ("data",),
+    "label": ("label",),
+    "demo": ("demo",),
+    "detectron2": ("detectron2",),
+}
+"""What vidbench may be wanted for, and the command groups that this takes."""
 
 GB = 10**9
 GIB = 2**30
@@ -58,7 +68,19 @@ class Outcome:
 
 @dataclass(frozen=True)
 class Check:
-    """A line of the table: `judge` is a pure function of the facts named in `needs`."""
+    """A line of the table.
+
+    Attributes:
+        id: As "D1"; stable.
+        title: What it looks at.
+        group: The heading that it stands under.
+        needs: The facts that it judges by.
+        judge: A pure function of these facts.
+        affects: The command groups that suffer where it does not hold.
+        why: Why it is looked at, and what goes wrong otherwise, for `env explain`.
+        when: "deep": only where computing, decoding and starting processes is asked for; "net": only where asking
+            hosts is.
+    """
 
     id: str
     title: str
@@ -66,6 +88,8 @@ class Check:
     needs: tuple[str, ...]
     judge: Callable[[Facts], Outcome]
     affects: tuple[str, ...] = EVERYTHING
+    why: str = ""
+    when: Literal["always", "deep", "net"] = "always"
 
 
 def known(part: T | None) -> T:

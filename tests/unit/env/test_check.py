@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from vidbench.env.check import CHECKS, EnvCheckRequest, check, judge, result, select
+from vidbench.env.check import CHECKS, EnvCheckRequest, check, explain, judge, purposes, result, select
 from vidbench.env.facts import (
     PARTS,
     Clip,
@@ -29,6 +29,7 @@ from vidbench.env.facts import (
     Weights,
 )
 from vidbench.env.findings import STATUSES, Check, Finding, Outcome
+from vidbench.env.known_errors import KNOWN_ERRORS, recognise
 from vidbench.env.processes import Stage
 from vidbench.env.requirements import Requirement, Requirements
 from vidbench.errors import UnknownNameError
@@ -686,3 +687,55 @@ def test_only_what_is_asked_for_is_gathered(tmp_path: Path) -> None:
     assert [finding.id for finding in told.findings] == ["A1", "B1"]
     gathered = {part for part in PARTS if getattr(told.facts, part) is not None}
     assert gathered == {"machine", "python"}
+
+
+def test_what_is_not_wanted_fails_as_a_warning() -> None:
+    (one,) = select(("B8",))
+    broken = dataclasses.replace(
+        BASE,
+        packages=dataclasses.replace(BASE.packages, has_packaging=False),  # type: ignore[type-var]
+    )
+    assert judge(one, broken).status == "fail"
+    assert judge(one, broken, purposes("attack")).status == "fail"
+    assert judge(one, broken, purposes("label")).status == "warn"
+    with pytest.raises(UnknownNameError, match="unknown purpose 'atack'"):
+        purposes("atack")
+
+
+def test_groups_are_chosen_by_name() -> None:
+    assert {one.group for one in select(groups=("gpus",))} == {"GPUs"}
+    assert {one.id for one in select(("A1",), ("weights",))} == {"A1", "J1"}
+    with pytest.raises(UnknownNameError, match="unknown group of checks"):
+        select(groups=("gpu",))
+
+
+@pytest.mark.parametrize("one", CHECKS, ids=lambda one: one.id)
+def test_every_check_says_why(one: Check) -> None:
+    assert len(one.why) > 30
+    assert one.why.endswith(".")
+    assert explain(one.id.lower()).why == one.why
+
+
+@pytest.mark.parametrize(
+    ("text", "check"),
+    [
+        ("RuntimeError: operator torchvision::nms does not exist", "D1"),
+        ("CUDA error: no kernel image is available for execution on the device", "C5"),
+        ("The NVIDIA driver on your system is too old (found version 12080).", "C2"),
+        ("ModuleNotFoundError: No module named 'pkg_resources'", "B5"),
+        ("ImportError: libGL.so.1: cannot open shared object file", "B4"),
+        ("RuntimeError: DataLoader worker is killed by signal: Bus error", "A2"),
+        ("OSError: [Errno 24] Too many open files: 'a.mp4'", "A2"),
+    ],
+    ids=lambda value: value[:24],
+)
+def test_known_errors_point_to_their_check(text: str, check: str) -> None:
+    known = recognise(text)
+    assert known is not None
+    assert known.check == check
+    assert known in explain(check).errors
+
+
+def test_every_known_error_points_to_a_check() -> None:
+    assert {error.check for error in KNOWN_ERRORS} <= {one.id for one in CHECKS}
+    assert recognise("FileNotFoundError: [Errno 2] No such file or directory: 'a.mp4'") is None

@@ -92,6 +92,27 @@ def _brief(error: str) -> str:
 
 
 CHECKS = (
-    Check("F1", "ffmpeg", GROUP, ("tools",), _ffmpeg, ("data",)),
-    Check("F3", "decoders", GROUP, ("machine", "clips", "decoders"), _decoders),
+    Check(
+        "F1",
+        "ffmpeg",
+        GROUP,
+        ("tools",),
+        _ffmpeg,
+        ("data",),
+        why=(
+            "PyAV brings its own FFmpeg. The programs ffmpeg and ffprobe are used by `data cut` where they are "
+            "asked for."
+        ),
+    ),
+    Check(
+        "F3",
+        "decoders",
+        GROUP,
+        ("machine", "clips", "decoders"),
+        _decoders,
+        why=(
+            "A decoder can open a video, report no error, and read no frame. Each is therefore shown a clip of "
+            "every codec, and its frames are counted."
+        ),
+    ),
 )

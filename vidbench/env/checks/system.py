@@ -101,8 +101,49 @@ def _make_writable(folder: Folder) -> str:
 
 
 CHECKS = (
-    Check("A1", "platform", GROUP, ("machine",), _platform),
-    Check("A2", "CPUs and memory", GROUP, ("processors",), _processors),
-    Check("A3", "disk space", GROUP, ("folders",), _disk),
-    Check("A4", "folders", GROUP, ("folders",), _writable),
+    Check(
+        "A1",
+        "platform",
+        GROUP,
+        ("machine",),
+        _platform,
+        why=(
+            "torch, torchvision and PyAV come as wheels for certain platforms only: Linux with glibc 2.28 or "
+            "newer, macOS 14 or newer on Apple silicon. Elsewhere pip finds no file, or an old one."
+        ),
+    ),
+    Check(
+        "A2",
+        "CPUs and memory",
+        GROUP,
+        ("processors",),
+        _processors,
+        why=(
+            "Decoding takes a process or thread per CPU that this process may use, which in a container is fewer "
+            "than the machine has. Below 8 GiB of memory, 1080p videos and attacks on several clips at once may "
+            "not fit."
+        ),
+    ),
+    Check(
+        "A3",
+        "disk space",
+        GROUP,
+        ("folders",),
+        _disk,
+        why=(
+            "Weights, runs and temporary files need space, and frames of videos need many files: a 15-minute "
+            "video of AVA makes 27 000 of them."
+        ),
+    ),
+    Check(
+        "A4",
+        "folders",
+        GROUP,
+        ("folders",),
+        _writable,
+        why=(
+            "Results are written under a temporary name and renamed when they are whole. A folder where that does"
+            " not work would lose them."
+        ),
+    ),
 )

@@ -33,4 +33,14 @@ def _weights(facts: Facts) -> Outcome:
     return Outcome("info", said, f"vidbench weights pull {wanted}")
 
 
-CHECKS = (Check("J1", "published weights", GROUP, ("weights",), _weights, ("model", "attack")),)
+CHECKS = (
+    Check(
+        "J1",
+        "published weights",
+        GROUP,
+        ("weights",),
+        _weights,
+        ("model", "attack"),
+        why="Networks without their published weights answer at random. Nothing is downloaded unless it is asked for.",
+    ),
+)

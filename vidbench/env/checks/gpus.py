@@ -1,0 +1,239 @@
+"""Checks of graphics cards: driver, CUDA and kernels against torch."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterable
+
+from vidbench.env.facts import Facts, Gpu, Gpus, Torch
+from vidbench.env.findings import (
+    NETWORKS,
+    WHEELS,
+    Check,
+    Outcome,
+    known,
+    number,
+)
+from vidbench.env.requirements import release
+
+GROUP = "GPUs"
+
+
+def _nvidia(facts: Facts) -> Outcome:
+    if known(facts.machine).system == "Darwin":
+        return Outcome("skip", "macOS has no NVIDIA driver")
+    gpus = known(facts.gpus)
+    if not gpus.tool:
+        return Outcome("info", "no NVIDIA GPU: nvidia-smi is not there")
+    if gpus.error:
+        mismatch = "mismatch" in gpus.error
+        return Outcome("warn", f"nvidia-smi does not answer: {gpus.error}", "sudo reboot" if mismatch else "")
+    if not gpus.gpus:
+        return Outcome("info", "nvidia-smi lists no GPU")
+    kinds = Counter(_gpu(gpu) for gpu in gpus.gpus)
+    said = ", ".join(f"{count} x {kind}" for kind, count in kinds.items())
+    cuda = f", which supports CUDA {gpus.cuda}" if gpus.cuda else ""
+    return Outcome("ok", f"{said}; driver {gpus.gpus[0].driver}{cuda}")
+
+
+def _gpu(gpu: Gpu) -> str:
+    memory = f" ({gpu.memory_mib / 1024:.0f} GiB)" if gpu.memory_mib is not None else ""
+    return gpu.name + memory
+
+
+def _driver(facts: Facts) -> Outcome:
+    torch, gpus = known(facts.torch), known(facts.gpus)
+    if unfit := _no_cuda_question(torch, gpus):
+        return unfit
+    if not torch.cuda:
+        return Outcome("skip", f"torch {torch.version} is built without CUDA")
+    if not gpus.cuda:
+        return Outcome("skip", "nvidia-smi does not tell which CUDA the driver supports")
+    said = (
+        f"driver {gpus.gpus[0].driver} supports CUDA {gpus.cuda}, torch {torch.version} was built for CUDA {torch.cuda}"
+    )
+    # within a major version an older driver serves (CUDA's minor version compatibility)
+    if release(gpus.cuda)[:1] < release(torch.cuda)[:1]:
+        return Outcome("warn", f"{said}; it runs on the CPU alone", _install_for(gpus))
+    return Outcome("ok", said)
+
+
+def _cpu_build(facts: Facts) -> Outcome:
+    torch, gpus = known(facts.torch), known(facts.gpus)
+    if unfit := _no_cuda_question(torch, gpus):
+        return unfit
+    if torch.cuda or torch.hip:
+        return Outcome("ok", f"torch {torch.version} is built for CUDA {torch.cuda or 'by ROCm'}")
+    return Outcome(
+        "warn",
+        f"torch {torch.version} is built without CUDA, though this machine has {number(len(gpus.gpus), 'GPU')} "
+        f"({gpus.gpus[0].name})",
+        _install_for(gpus),
+    )
+
+
+def _device(facts: Facts) -> Outcome:
+    torch, gpus = known(facts.torch), known(facts.gpus)
+    if torch.stage.status != "ok":
+        return Outcome("skip", "torch does not load")
+    if torch.cuda_available:
+        kinds = Counter(device.name for device in torch.devices)
+        return Outcome("ok", "cuda: " + ", ".join(f"{count} x {name}" for name, count in kinds.items()))
+    if torch.mps_available:
+        return Outcome("ok", "mps: the GPU of this Mac")
+    fits = not gpus.cuda or release(gpus.cuda)[:1] >= release(torch.cuda)[:1]
+    if gpus.gpus and torch.cuda and fits:
+        # neither of the other checks explains it
+        hidden = torch.cuda_visible_devices
+        why = f"CUDA_VISIBLE_DEVICES is {hidden!r}" if hidden is not None else torch.cuda_remark
+        return Outcome(
+            "warn",
+            f"cpu: nvidia-smi lists {number(len(gpus.gpus), 'GPU')}, torch {torch.version} sees none"
+            + (f" ({why})" if why else ""),
+            "unset CUDA_VISIBLE_DEVICES" if hidden is not None else "",
+        )
+    return Outcome("info", "cpu: torch sees no GPU that it can use")
+
+
+def _kernels(facts: Facts) -> Outcome:
+    torch, gpus = known(facts.torch), known(facts.gpus)
+    if unfit := _no_cuda_question(torch, gpus):
+        return unfit
+    if not torch.cuda or not torch.architectures:
+        return Outcome("skip", f"torch {torch.version} is built without CUDA")
+    seen = {device.name: device.capability for device in torch.devices}
+    seen |= {gpu.name: gpu.capability for gpu in gpus.gpus if gpu.capability}
+    if not seen:
+        return Outcome("skip", "the compute capability of the GPU is not told")
+    compiled = ", ".join(_dotted(name) for name in torch.architectures)
+    for name, capability in seen.items():
+        if not _covered(capability, torch.architectures):
+            return Outcome(
+                "fail",
+                f"{name} has compute capability {capability}, torch {torch.version} has kernels for {compiled}",
+                _install_for(gpus, capability),
+            )
+    has = ", ".join(f"{name} {capability}" for name, capability in seen.items())
+    return Outcome("ok", f"compute capability: {has}; torch {torch.version} has kernels for {compiled}")
+
+
+def _covered(capability: str, architectures: Iterable[str]) -> bool:
+    """Whether code compiled for one of these runs: `sm_80` on 8.x from 8.0 on, `compute_80` on all from 8.0 on."""
+    device = release(capability)
+    for name in architectures:
+        found = re.fullmatch(r"(sm|compute)_(\d+)(\d)[a-z]?", name)
+        if found is None:
+            continue
+        built = (int(found[2]), int(found[3]))
+        if built <= device and (found[1] == "compute" or built[0] == device[0]):
+            return True
+    return False
+
+
+def _dotted(architecture: str) -> str:
+    found = re.fullmatch(r"(sm|compute)_(\d+)(\d)([a-z]?)", architecture)
+    if found is None:
+        return architecture
+    return f"{found[2]}.{found[3]}{found[4]}" + (" and later" if found[1] == "compute" else "")
+
+
+def _precision(facts: Facts) -> Outcome:
+    torch = known(facts.torch)
+    if torch.stage.status != "ok":
+        return Outcome("skip", "torch does not load")
+    if torch.cuda_available:
+        return Outcome("info", f"bfloat16 on the GPU: {'yes' if torch.bf16 else 'no'}")
+    if torch.mps_built:
+        return Outcome("info", f"Metal (mps): {'yes' if torch.mps_available else 'built in, not available'}")
+    return Outcome("skip", "no GPU")
+
+
+def _no_cuda_question(torch: Torch, gpus: Gpus) -> Outcome | None:
+    if torch.stage.status != "ok":
+        return Outcome("skip", "torch does not load")
+    if not gpus.gpus:
+        return Outcome("skip", "no NVIDIA GPU")
+    return None
+
+
+def _install_for(gpus: Gpus, capability: str = "") -> str:
+    """The torch that fits a driver and a GPU; empty where there is none.
+
+    The package index has torch for CUDA 13. The builds for CUDA 12.6 end with torch 2.14 and are the last
+    with kernels for Pascal and Volta (pytorch/pytorch#157517); those for CUDA 12.8 are the first for Blackwell.
+    """
+    capabilities = [capability] if capability else [gpu.capability for gpu in gpus.gpus if gpu.capability]
+    oldest = min((release(one) for one in capabilities), default=(9, 0))
+    newest = max((release(one) for one in capabilities), default=(9, 0))
+    driver = release(gpus.cuda) or (13, 0)
+    install = "pip install --force-reinstall torch torchvision"
+    if oldest < (5, 0) or driver < (12,):
+        return ""
+    if oldest < (7, 5):
+        return f"{install} --index-url {WHEELS}/cu126"
+    if driver >= (13,):
+        return install
+    return f"{install} --index-url {WHEELS}/{'cu128' if newest >= (10, 0) else 'cu126'}"
+
+
+CHECKS = (
+    Check(
+        "C1",
+        "GPUs",
+        GROUP,
+        ("machine", "gpus"),
+        _nvidia,
+        NETWORKS,
+        why=(
+            "nvidia-smi tells what the driver sees. Where it does not answer, the driver is not loaded, or its "
+            "module and library are of different versions: after an update only a restart brings them together."
+        ),
+    ),
+    Check(
+        "C2",
+        "driver",
+        GROUP,
+        ("torch", "gpus"),
+        _driver,
+        NETWORKS,
+        why=(
+            "A driver supports CUDA up to a version. torch built for a newer one says that the driver is too old,"
+            " and computes on the CPU."
+        ),
+    ),
+    Check(
+        "C3",
+        "CUDA build",
+        GROUP,
+        ("torch", "gpus"),
+        _cpu_build,
+        NETWORKS,
+        why=(
+            "The package index and the platform decide whether torch comes with CUDA. A CPU-only torch never uses"
+            " the GPU, whatever the driver."
+        ),
+    ),
+    Check("C4", "device", GROUP, ("torch", "gpus"), _device, NETWORKS, why="What torch computes on in the end."),
+    Check(
+        "C5",
+        "kernels",
+        GROUP,
+        ("torch", "gpus"),
+        _kernels,
+        NETWORKS,
+        why=(
+            "torch holds compiled kernels for some compute capabilities. A GPU beyond them fails with `no kernel "
+            "image is available for execution on the device`."
+        ),
+    ),
+    Check(
+        "C10",
+        "precision",
+        GROUP,
+        ("torch",),
+        _precision,
+        NETWORKS,
+        why="bfloat16 halves memory and time where the GPU computes in it.",
+    ),
+)
