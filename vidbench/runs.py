@@ -12,12 +12,14 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from vidbench.errors import InputError, RunConflictError, disk_errors
+from vidbench.provenance import environment
 from vidbench.records import Json, Records, lock_file
 
 SCHEMA_VERSION = 1
 MANIFEST = "manifest.json"
 RECORDS = "clips.jsonl"
 SUMMARY = "summary.json"
+ENVIRONMENT = "environment.json"
 
 
 def canonical(value: object) -> str:
@@ -149,6 +151,7 @@ class RunDir:
             }
             store = path / records_name
             run = cls._take(path, json.loads(json.dumps(fresh)), store, on_disk, products if overwrite else None)
+            _note_environment(path / ENVIRONMENT)
             run._set_status("running")
             try:
                 yield run
@@ -179,7 +182,7 @@ class RunDir:
                     "Give another --out, or --overwrite to replace that run.",
                 )
             # the manifest goes last: a folder that is half emptied still says what it was
-            for pattern in (*replace, records_path.name, SUMMARY, MANIFEST):
+            for pattern in (*replace, records_path.name, SUMMARY, ENVIRONMENT, MANIFEST):
                 for old in path.glob(pattern):
                     old.unlink()
         elif records_path.exists():
@@ -205,6 +208,34 @@ class RunDir:
         self.manifest["status"] = status
         self.manifest["updated"] = now()
         write_json_atomic(self.path / MANIFEST, self.manifest)
+
+
+def _note_environment(path: Path) -> None:
+    """Add what this process runs in, where it is not what the start before it ran in."""
+    held: Json = read_json(path) if path.exists() else {"schema_version": 1, "starts": []}
+    now_in = environment()
+    if not held["starts"] or held["starts"][-1]["environment"] != now_in:
+        held["starts"].append({"at": now(), "environment": now_in})
+        write_json_atomic(path, held)
+
+
+def read_environment(folder: Path) -> Json:
+    """What the last start of a run ran in, as `vidbench.provenance.environment` gives it.
+
+    Raises:
+        InputError: The folder is no run folder, or one of a version that did not record it.
+    """
+    path = folder / ENVIRONMENT
+    if not path.is_file():
+        raise InputError(
+            f"{folder} holds no {ENVIRONMENT}",
+            "Run folders have one: give the folder that a command wrote as --out, by this version or a later one.",
+        )
+    starts = read_json(path).get("starts")
+    if not isinstance(starts, list) or not starts or not isinstance(starts[-1].get("environment"), dict):
+        raise InputError(f"{path}: no environment in it")
+    found: Json = starts[-1]["environment"]
+    return found
 
 
 def differing(held: Json, asked: Json, parts: Iterable[str]) -> list[str]:

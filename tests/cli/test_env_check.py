@@ -277,3 +277,41 @@ def test_colours_on_a_terminal(changes: dict[str, str], coloured: bool) -> None:
     assert done.returncode == 0
     assert "B1" in said
     assert ("\x1b[" in said) is coloured
+
+
+def test_explain_names_the_errors_that_point_to_a_check(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["env", "explain", "c5"]) == 0
+    told = capsys.readouterr().out
+    assert told.startswith("C5: kernels (GPUs; model, attack, demo)\n")
+    assert "no kernel image is available" in told
+    assert main(["env", "explain", "C99"]) == 3
+    assert "unknown check 'C99'" in capsys.readouterr().err
+
+
+def test_a_known_error_of_a_library_points_back(capsys: pytest.CaptureFixture[str]) -> None:
+    from vidbench.cli.app import app
+
+    @app.command("broken-for-the-test", hidden=True)
+    def broken() -> None:
+        raise RuntimeError("operator torchvision::nms does not exist")
+
+    try:
+        assert main(["broken-for-the-test"]) == 4
+    finally:
+        app.registered_commands.pop()
+    told = capsys.readouterr().err
+    assert "`vidbench env explain D1`" in told
+    assert "pip install --force-reinstall torch torchvision" in told
+    assert "this is a bug" not in told
+
+
+def test_watch_writes_lines_and_a_csv(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    log = tmp_path / "log.csv"
+    assert main(["env", "watch", "--count", "2", "--interval", "0.1", "--csv", str(log)]) == 0
+    assert len(capsys.readouterr().out.splitlines()) >= 2
+    assert len(log.read_text().splitlines()) >= 3
+
+
+def test_diff_of_two_folders_that_are_no_runs(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["env", "diff", str(tmp_path), str(tmp_path)]) == 3
+    assert "holds no environment.json" in capsys.readouterr().err

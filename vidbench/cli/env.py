@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -14,6 +15,7 @@ from vidbench.errors import EXIT_MISSING
 
 if TYPE_CHECKING:
     from vidbench.env.check import EnvCheckResult, Explanation
+    from vidbench.env.compare import Comparison
     from vidbench.env.findings import Finding
 
 app = typer.Typer(no_args_is_help=True, help="Look at this machine: what works, and the command that mends the rest.")
@@ -90,6 +92,51 @@ def _explain(one: Explanation) -> None:
     console.out()
     more = {"always": "", "deep": " (otherwise with --deep)", "net": " (otherwise with --net)"}[one.when]
     console.out(f"vidbench env check --only {one.id}{more}")
+
+
+@app.command()
+def report(json: JsonOpt = False, timeout: TimeoutOpt = 60.0) -> None:
+    """Print what a bug report needs: versions, machine, findings; no names of people or machines."""
+    from vidbench.env.check import EnvCheckRequest, check
+    from vidbench.env.report import report as write
+
+    checked = check(EnvCheckRequest(published=_published(), limit_s=timeout), console.reporter())
+    console.show(write(checked), json, lambda found: console.out(found.text))
+
+
+@app.command()
+def diff(
+    first: Annotated[Path, typer.Argument(metavar="RUN_A", help="A run folder.", show_default=False)],
+    second: Annotated[Path, typer.Argument(metavar="RUN_B", help="Another.", show_default=False)],
+    json: JsonOpt = False,
+) -> None:
+    """Say what differs between the environments of two runs."""
+    from vidbench.env.compare import compare_runs
+
+    console.show(compare_runs(first, second), json, _diff)
+
+
+def _diff(found: Comparison) -> None:
+    if not found.differences:
+        console.out("both ran in the same environment")
+        return
+    rows = [(one.part, one.name, one.first or "-", one.second or "-") for one in found.differences]
+    console.table(("part", "name", str(found.first), str(found.second)), rows)
+
+
+@app.command()
+def watch(
+    interval: Annotated[float, typer.Option("--interval", min=0.1, metavar="S", help="Seconds between samples.")] = 1.0,
+    count: Annotated[int | None, typer.Option("--count", min=1, help="Samples to take; default: until Ctrl-C.")] = None,
+    csv: Annotated[Path | None, typer.Option("--csv", metavar="FILE", help="Add a line per device and sample.")] = None,
+) -> None:
+    """Show how busy the GPUs are, or CPU and memory where there is none."""
+    from vidbench.cli.watching import show
+    from vidbench.env.watch import Log
+    from vidbench.env.watch import watch as samples
+
+    log = Log(csv) if csv is not None else None
+    show(samples(interval, count), log)
 
 
 def _published() -> tuple[tuple[str, str], ...]:

@@ -277,7 +277,7 @@ def torch_family(processes: Processes, clip_folder: str, clips: Sequence[Clip]) 
     heads = ["torch", "torchvision", "pytorchvideo"]
     reads = [f"torchcodec:{clip.codec}" for clip in clips if clip.frames]
     done = processes.stages([*heads, *reads], clip_folder, lazy=True)
-    suspects = [name for name in heads[1:] if done[name].status not in ("ok", "absent", "unreached")]
+    suspects = [name for name in (*heads[1:], *reads) if done[name].status not in ("ok", "absent", "unreached")]
     if suspects:
         # never on account of our stand-in
         done |= processes.stages(suspects, clip_folder)
