@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from vidbench.env.checks import decoders, gpus, python, system, torch, weights
+from vidbench.env.checks import decoders, detectron2, gpus, processes, python, system, torch, weights
 from vidbench.env.facts import SLOW_PARTS, Facts
 from vidbench.env.findings import EVERYTHING, PURPOSES, STATUSES, Check, Finding, Outcome, number
 from vidbench.env.known_errors import KNOWN_ERRORS, KnownError
@@ -15,9 +15,16 @@ from vidbench.env.probes import Gatherer
 from vidbench.errors import UnknownNameError
 from vidbench.progress import Reporter, SilentReporter
 
-CHECKS: tuple[Check, ...] = (
-    *system.CHECKS, *python.CHECKS, *torch.CHECKS, *gpus.CHECKS, *decoders.CHECKS, *weights.CHECKS,
-)  # fmt: skip
+_GROUPS = (system, python, torch, gpus, decoders, weights, processes, detectron2)
+
+
+def _place(one: Check) -> tuple[int, str]:
+    """B10 comes after B9."""
+    digits = one.id[1:].partition("-")[0]
+    return int(digits), one.id
+
+
+CHECKS: tuple[Check, ...] = tuple(one for group in _GROUPS for one in sorted(group.CHECKS, key=_place))
 
 
 @dataclass(frozen=True)

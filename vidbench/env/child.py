@@ -102,6 +102,37 @@ def load_pytorchvideo(folder: str) -> Data:
     return {"parameters": sum(parameter.numel() for parameter in network.parameters())}
 
 
+def load_detectron2(folder: str) -> Data:
+    """Where detectron2 is, what its compiled part was built for, and whether that runs."""
+    torch = _load("torch")
+    package = _load("detectron2")
+    told: Data = {
+        "version": str(getattr(package, "__version__", "")),
+        "path": str(Path(package.__file__ or "").parent),
+        "extension": "", "cuda": "", "compiler": "", "extension_error": "", "operator_error": "", "zoo_error": "",
+    }  # fmt: skip
+    try:
+        compiled = importlib.import_module("detectron2._C")
+    except ImportError as error:
+        told["extension_error"] = describe(error)
+        return told
+    told["extension"] = str(compiled.__file__ or "")
+    told["cuda"] = str(compiled.get_cuda_version())
+    told["compiler"] = str(compiled.get_compiler_version())
+    try:
+        boxes = torch.tensor([[5.0, 5.0, 10.0, 10.0, 0.0], [5.0, 5.0, 9.0, 10.0, 0.0], [50.0, 50.0, 4.0, 4.0, 0.0]])
+        kept = torch.ops.detectron2.nms_rotated(boxes, torch.tensor([0.9, 0.8, 0.7]), 0.5).tolist()
+        if kept != [0, 2]:
+            told["operator_error"] = f"nms_rotated kept boxes {kept}, expected [0, 2]"
+    except Exception as error:
+        told["operator_error"] = describe(error)
+    try:
+        importlib.import_module("detectron2.model_zoo")
+    except Exception as error:
+        told["zoo_error"] = describe(error)
+    return told
+
+
 def encode(folder: str, codec: str) -> Data:
     """Write a tiny clip of a codec with PyAV."""
     av = _load("av")
@@ -176,11 +207,12 @@ LOADERS: dict[str, Callable[[str], Data]] = {
     "torch": load_torch,
     "torchvision": load_torchvision,
     "pytorchvideo": load_pytorchvideo,
+    "detectron2": load_detectron2,
 }
 
 
 def work(stage: str, folder: str) -> Data:
-    """Do one stage: `torch`, `torchvision`, `pytorchvideo`, `encode:CODEC` or `BACKEND:CODEC`."""
+    """Do one stage: `torch`, `torchvision`, `pytorchvideo`, `detectron2`, `encode:CODEC` or `BACKEND:CODEC`."""
     name, _, codec = stage.partition(":")
     if name == "encode":
         return encode(folder, codec)

@@ -213,6 +213,63 @@ class Weights:
 
 
 @dataclass(frozen=True)
+class Surroundings:
+    """What the process was started in.
+
+    Attributes:
+        variables: Environment variables that matter, those that are set.
+        python_path: Entries of PYTHONPATH that hold a checkout or a package that hides an installed one, with the
+            module's name.
+        user_site: The user's own site-packages is searched although this is a virtual environment.
+        foreign_libraries: Libraries of CUDA, cuDNN or C++ in folders of LD_LIBRARY_PATH, or named by LD_PRELOAD.
+        slurm: A job of Slurm.
+        ray_owner: Who owns Ray's folder of a running cluster on this machine; "" for nobody or this user.
+        container: "docker", "podman", "kubernetes", "colab", "wsl" or "".
+        day: Today in UTC, as "2026-11-22"; "" for not told.
+    """
+
+    variables: Mapping[str, str] = field(default_factory=dict)
+    python_path: tuple[tuple[str, str], ...] = ()
+    user_site: bool = False
+    foreign_libraries: tuple[str, ...] = ()
+    slurm: bool = False
+    ray_owner: str = ""
+    container: str = ""
+    day: str = ""
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What the system allows: open files (soft, hard; None for no limit), bytes of /dev/shm (None without one)."""
+
+    open_files: int | None
+    open_files_hard: int | None
+    shared_memory_bytes: int | None
+
+
+@dataclass(frozen=True)
+class Build:
+    """What there is to build detectron2 with; versions as the tools call themselves, "" where they are not there.
+
+    Attributes:
+        compiler: Of C++, as "g++ 12.2.0".
+        ninja: The builder.
+        nvcc: CUDA's compiler, as "13.2".
+        cuda_home: The folder that nvcc is in, or that CUDA_HOME names.
+        headers: Whether cuda_runtime.h is in its include folder.
+        architectures: What detectron2's compiled part holds kernels for, as "sm_90"; None where cuobjdump does not
+            tell.
+    """
+
+    compiler: str = ""
+    ninja: str = ""
+    nvcc: str = ""
+    cuda_home: str = ""
+    headers: bool = False
+    architectures: tuple[str, ...] | None = None
+
+
+@dataclass(frozen=True)
 class Facts:
     """All that the checks judge by; a part is None where no check asked for it or gathering it failed.
 
@@ -234,9 +291,15 @@ class Facts:
     decoders: tuple[Decoding, ...] | None = None
     tools: tuple[Tool, ...] | None = None
     weights: Weights | None = None
+    surroundings: Surroundings | None = None
+    limits: Limits | None = None
+    detectron2: Stage | None = None
+    build: Build | None = None
     problems: Mapping[str, str] = field(default_factory=dict)
 
 
 PARTS = tuple(part.name for part in dataclasses.fields(Facts) if part.name != "problems")
 # parts that take child processes; the others take milliseconds
-SLOW_PARTS = frozenset({"gpus", "torch", "torchvision", "pytorchvideo", "clips", "decoders", "tools"})
+SLOW_PARTS = frozenset(
+    {"gpus", "torch", "torchvision", "pytorchvideo", "clips", "decoders", "tools", "detectron2", "build"}
+)

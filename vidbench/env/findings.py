@@ -129,7 +129,7 @@ def went(stage: Stage, name: str) -> str:
 
 
 def reinstall(what: str, version: str) -> str:
-    """Install from where this torch is from, as its local version tells."""
+    """Install from where this torch is from, as its local version tells; indexes of old CUDA hold old torch alone."""
     tag = version.partition("+")[2]
-    known = re.fullmatch(r"cpu|cu\d{3}|rocm[\d.]+", tag)
+    known = re.fullmatch(r"cpu|cu12[689]|cu1[3-9]\d|rocm[\d.]+", tag)
     return f"pip install {what} --index-url {WHEELS}/{tag}" if known else f"pip install {what}"

@@ -74,19 +74,19 @@ KNOWN_ERRORS = (
     ),
     KnownError(
         r"libGL\.so\.1",
-        "B4",
+        "B6",
         "OpenCV with windows needs libGL, which servers lack",
         "pip uninstall -y opencv-python && pip install --force-reinstall opencv-python-headless",
     ),
     KnownError(
         r"[Bb]us error|insufficient shared memory|unable to (?:open|allocate) shared memory",
-        "A2",
+        "H1",
         "the shared memory of this container is too small for so many workers",
         "Start the container with --shm-size=8g, or lower --workers.",
     ),
     KnownError(
         r"received 0 items of ancdata|[Tt]oo many open files",
-        "A2",
+        "H2",
         "the limit of open files is too low for so many workers",
         "ulimit -n 65536",
     ),
@@ -98,8 +98,20 @@ KNOWN_ERRORS = (
     ),
     KnownError(
         r"detected CUDA version .* mismatches",
-        "C2",
+        "E5",
         "the CUDA compiler is not of the version that torch was built for",
+        "vidbench env check --for detectron2",
+    ),
+    KnownError(
+        r"detectron2/_C\S*: undefined symbol|detectron2\S* undefined symbol",
+        "E2",
+        "detectron2 was built for another torch",
+        "vidbench env check --for detectron2",
+    ),
+    KnownError(
+        r"Not compiled with GPU support",
+        "E3",
+        "detectron2 was built without CUDA",
         "vidbench env check --for detectron2",
     ),
     KnownError(

@@ -6,15 +6,18 @@ import dataclasses
 import importlib.util
 import os
 import platform
+import pwd
 import re
+import resource
 import shutil
+import site
 import struct
 import sys
 import tempfile
 from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from datetime import UTC, datetime
 from functools import partial
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -24,17 +27,20 @@ from vidbench.env import requirements
 from vidbench.env.facts import (
     BACKENDS,
     CODECS,
+    Build,
     Clip,
     Decoding,
     Facts,
     Folder,
     Gpu,
     Gpus,
+    Limits,
     Machine,
     Packages,
     Processors,
     Python,
     Shadow,
+    Surroundings,
     Tool,
     Torch,
     TorchDevice,
@@ -42,28 +48,8 @@ from vidbench.env.facts import (
     Weights,
 )
 from vidbench.env.processes import Processes, Stage
+from vidbench.provenance import VARIABLES, installed
 
-# distributions whose versions the checks compare or report
-PACKAGES = (
-    "vidbench",
-    "torch",
-    "torchvision",
-    "torchcodec",
-    "pytorchvideo",
-    "av",
-    "numpy",
-    "adversarial-robustness-toolbox",
-    "packaging",
-    "setuptools",
-    "deep-sort-realtime",
-    "ultralytics",
-    "decord",
-    "opencv-python",
-    "opencv-python-headless",
-    "opencv-contrib-python",
-    "opencv-contrib-python-headless",
-    "yt-dlp",
-)
 # modules that vidbench imports, whose names a file in the working folder must not take
 MODULES = (
     "torch",
@@ -211,15 +197,9 @@ def shadows(working: Path) -> tuple[Shadow, ...]:
 
 
 def packages() -> Packages:
-    """Versions of the distributions that the checks know."""
-    versions = {}
-    for name in PACKAGES:
-        try:
-            versions[name] = metadata.version(name)
-        except metadata.PackageNotFoundError:
-            continue
+    """What is installed."""
     return Packages(
-        versions=versions,
+        versions=installed(),
         has_pkg_resources=importlib.util.find_spec("pkg_resources") is not None,
         has_packaging=importlib.util.find_spec("packaging") is not None,
     )
@@ -233,6 +213,89 @@ def weights(published: Sequence[tuple[str, str]]) -> Weights:
         path = folder / name
         files.append(WeightFile(model, name, path.stat().st_size if path.is_file() else None))
     return Weights(str(folder), tuple(files))
+
+
+# modules that people put on PYTHONPATH as checkouts, and that then hide or break the installed ones
+_CHECKOUTS = (
+    "slowfast",
+    "detectron2",
+    "pytorchvideo",
+    "torch",
+    "torchvision",
+    "fvcore",
+    "iopath",
+    "art",
+    "ultralytics",
+)
+_LIBRARIES = ("libcudart", "libcudnn", "libcublas", "libnccl", "libstdc++", "libavcodec")
+
+
+def surroundings(environ: Mapping[str, str] = os.environ, root: Path = Path("/")) -> Surroundings:
+    """Environment variables, and what they put before the installed packages and libraries."""
+    watched = (*VARIABLES, "VIDBENCH_OFFLINE", "RAY_ADDRESS", "SLURM_SUBMIT_DIR", "QT_QPA_PLATFORM_PLUGIN_PATH")
+    variables = {name: environ[name] for name in watched if name in environ}
+    leaked = [
+        (entry, module)
+        for entry in environ.get("PYTHONPATH", "").split(os.pathsep)
+        for module in _CHECKOUTS
+        if entry and ((Path(entry) / module / "__init__.py").is_file() or (Path(entry) / f"{module}.py").is_file())
+    ]
+    return Surroundings(
+        variables=variables,
+        python_path=tuple(leaked),
+        user_site=sys.prefix != sys.base_prefix and bool(site.ENABLE_USER_SITE),
+        foreign_libraries=_foreign_libraries(environ),
+        slurm="SLURM_JOB_ID" in environ,
+        ray_owner=_ray_owner(root / "tmp" / "ray"),
+        container=_container(environ, root),
+        day=datetime.now(UTC).date().isoformat(),
+    )
+
+
+def _foreign_libraries(environ: Mapping[str, str]) -> tuple[str, ...]:
+    found = [path for path in re.split(r"[:\s]+", environ.get("LD_PRELOAD", "")) if path]
+    for folder in environ.get("LD_LIBRARY_PATH", "").split(":"):
+        for name in _LIBRARIES:
+            first = next(iter(sorted(Path(folder).glob(f"{name}.so*"))), None) if folder else None
+            if first is not None:
+                found.append(str(first))
+    return tuple(found)
+
+
+def _ray_owner(folder: Path) -> str:
+    try:
+        owner = (folder / "session_latest").lstat().st_uid
+    except OSError:
+        return ""
+    if owner == os.getuid():
+        return ""
+    try:
+        return pwd.getpwuid(owner).pw_name
+    except KeyError:
+        return str(owner)
+
+
+def _container(environ: Mapping[str, str], root: Path) -> str:
+    if "COLAB_RELEASE_TAG" in environ:
+        return "colab"
+    if "KUBERNETES_SERVICE_HOST" in environ:
+        return "kubernetes"
+    if (root / ".dockerenv").exists():
+        return "docker"
+    if (root / "run/.containerenv").exists():
+        return "podman"
+    return "wsl" if "microsoft" in platform.release().lower() else ""
+
+
+def limits(shared: Path = Path("/dev/shm")) -> Limits:  # noqa: S108 - its size is looked at
+    """Open files, and the size of the shared memory's file system."""
+    allowed = resource.getrlimit(resource.RLIMIT_NOFILE)
+    soft, hard = (None if value == resource.RLIM_INFINITY else value for value in allowed)
+    try:
+        size: int | None = shutil.disk_usage(shared).total
+    except OSError:
+        size = None
+    return Limits(soft, hard, size)
 
 
 # --- in child processes ----------------------------------------------------------------------------------
@@ -338,16 +401,55 @@ def _decodings(backend: str, clips: Sequence[Clip], done: Mapping[str, Stage]) -
 
 
 def tools(processes: Processes) -> tuple[Tool, ...]:
-    """Look for ffmpeg and ffprobe."""
+    """Look for ffmpeg, ffprobe, and what runs JavaScript for yt-dlp."""
     found = []
-    for name in ("ffmpeg", "ffprobe"):
+    for name, ask in (("ffmpeg", "-version"), ("ffprobe", "-version"), ("deno", "--version"), ("node", "--version")):
         path = shutil.which(name)
         version = ""
         if path is not None:
-            told = re.match(rf"{name} version (\S+)", processes.tool([path, "-version"]).text)
+            told = re.search(r"(?:version |^v|^deno )(\S+)", processes.tool([path, ask]).text)
             version = told[1] if told else "of unknown version"
         found.append(Tool(name, path or "", version))
     return tuple(found)
+
+
+def detectron2(processes: Processes) -> Stage:
+    """Load detectron2 and its compiled part; without loading torch where it is not installed."""
+    if importlib.util.find_spec("detectron2") is None:
+        return Stage("absent", "detectron2 is not installed")
+    return processes.stages(["detectron2"], "")["detectron2"]
+
+
+def build(processes: Processes, installed_at: Stage) -> Build:
+    """What there is to build detectron2 with, and what its compiled part was built for."""
+    nvcc = shutil.which("nvcc")
+    home = os.environ.get("CUDA_HOME") or (str(Path(nvcc).resolve().parents[1]) if nvcc else "")
+    if not nvcc and home and (Path(home) / "bin/nvcc").is_file():
+        nvcc = str(Path(home) / "bin/nvcc")
+    return Build(
+        compiler=_answer(processes, "g++", r"(\d+\.\d+\.\d+)", "g++ "),
+        ninja=_answer(processes, "ninja", r"(\d[\d.]*)"),
+        nvcc=_answer(processes, nvcc or "nvcc", r"release (\d+\.\d+)"),
+        cuda_home=home,
+        headers=bool(home) and (Path(home) / "include/cuda_runtime.h").is_file(),
+        architectures=_architectures(processes, installed_at.data.get("extension", "")),
+    )
+
+
+def _answer(processes: Processes, tool: str, pattern: str, before: str = "") -> str:
+    path = shutil.which(tool)
+    if path is None:
+        return ""
+    found = re.search(pattern, processes.tool([path, "--version"]).text)
+    return f"{before}{found[1]}" if found else f"{before}of unknown version"
+
+
+def _architectures(processes: Processes, extension: str) -> tuple[str, ...] | None:
+    tool = shutil.which("cuobjdump")
+    if tool is None or not extension:
+        return None
+    answer = processes.tool([tool, "--list-elf", extension])
+    return tuple(sorted(set(re.findall(r"sm_\d+", answer.text)))) if answer.code == 0 else None
 
 
 # --- all of it -------------------------------------------------------------------------------------------
@@ -381,6 +483,8 @@ class Gatherer:
             "packages": packages,
             "requirements": lambda: requirements.read(Path(vidbench.__file__).parent),
             "weights": lambda: weights(published),
+            "surroundings": surroundings,
+            "limits": limits,
         }
         self._slow: dict[str, Callable[[], Any]] = {}
         self._submit(set(parts))
@@ -402,6 +506,10 @@ class Gatherer:
             if readable is not None:
                 readers = [start(self._read, name, readable) for name in BACKENDS if name != "torchcodec"]
                 self._slow["decoders"] = partial(_all_decodings, family, readers)
+        if parts & {"detectron2", "build"}:
+            found = start(detectron2, self._processes)
+            self._slow["detectron2"] = found.result
+            self._slow["build"] = lambda: build(self._processes, found.result())
         if "tools" in parts:
             self._slow["tools"] = start(tools, self._processes).result
 

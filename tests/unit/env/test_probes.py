@@ -176,10 +176,13 @@ def test_tools_on_the_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
             '--query-gpu*) echo "Tesla V100, 450.1, 16160";; *) echo "| CUDA Version: 11.0 |";; esac',
         )
         assert probes.gpus(processes) == Gpus(True, "", (Gpu("Tesla V100", "450.1", 16160, ""),), "11.0")
-        assert [found.path for found in probes.tools(processes)] == ["", ""]
+        assert [found.path for found in probes.tools(processes)] == ["", "", "", ""]
         tool(tmp_path, "ffmpeg", 'echo "ffmpeg version 5.1.9-0+deb12u1 Copyright (c)"; echo "built with gcc"')
         tool(tmp_path, "ffprobe", "exit 1")
-        assert [found.version for found in probes.tools(processes)] == ["5.1.9-0+deb12u1", "of unknown version"]
+        tool(tmp_path, "deno", 'echo "deno 2.9.1 (stable, release, x86_64-unknown-linux-gnu)"; echo "v8 14.2"')
+        tool(tmp_path, "node", 'echo "v24.11.1"')
+        versions = [found.version for found in probes.tools(processes)]
+        assert versions == ["5.1.9-0+deb12u1", "of unknown version", "2.9.1", "24.11.1"]
 
 
 def test_home_folders_are_not_told() -> None:

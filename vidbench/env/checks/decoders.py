@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
+from datetime import date
 
 from vidbench.env.facts import BACKENDS, Decoding, Facts
 from vidbench.env.findings import (
@@ -13,6 +14,7 @@ from vidbench.env.findings import (
     listed,
     went,
 )
+from vidbench.env.requirements import release
 
 GROUP = "Decoders"
 
@@ -21,9 +23,43 @@ CODEC_NAMES = {"h264": "H.264", "av1": "AV1"}
 
 def _ffmpeg(facts: Facts) -> Outcome:
     said = []
-    for tool in known(facts.tools):
+    for tool in known(facts.tools)[:2]:
         said.append(f"{tool.name} {tool.version}" if tool.path else f"no {tool.name}")
     return Outcome("info", f"{', '.join(said)}; not needed, PyAV brings its own")
+
+
+# YouTube changes what yt-dlp has to know every few weeks
+_FRESH_DAYS = 60
+
+
+def _youtube(facts: Facts) -> Outcome:
+    packages, surroundings = known(facts.packages), known(facts.surroundings)
+    version = packages.versions.get("yt-dlp")
+    if version is None:
+        return Outcome("skip", "yt-dlp is not installed")
+    remedy = "pip install --upgrade 'yt-dlp[default]'"
+    runtimes = [tool for tool in known(facts.tools)[2:] if tool.path]
+    said = f"yt-dlp {version}"
+    if not surroundings.day:
+        return Outcome("info", f"{said}, whose age cannot be told")
+    year, month, day = (*release(version), 1, 1, 1)[:3]
+    try:
+        age = (date.fromisoformat(surroundings.day) - date(year, month, day)).days
+    except ValueError:
+        return Outcome("info", f"{said}, whose age cannot be told")
+    if age > _FRESH_DAYS:
+        return Outcome(
+            "warn", f"{said} is {age} days old; YouTube often refuses one of more than {_FRESH_DAYS}", remedy
+        )
+    if not runtimes:
+        return Outcome(
+            "warn",
+            f"{said} finds neither deno nor node, without which YouTube gives few formats",
+            "curl -fsSL https://deno.land/install.sh | sh",
+        )
+    if "yt-dlp-ejs" not in packages.versions:
+        return Outcome("warn", f"{said} without yt-dlp-ejs, its scripts for YouTube", remedy)
+    return Outcome("ok", f"{said}, {age} days old, with {runtimes[0].name} {runtimes[0].version}")
 
 
 def _decoders(facts: Facts) -> Outcome:
@@ -92,6 +128,19 @@ def _brief(error: str) -> str:
 
 
 CHECKS = (
+    Check(
+        "F7",
+        "yt-dlp",
+        GROUP,
+        ("packages", "tools", "surroundings"),
+        _youtube,
+        ("data",),
+        why=(
+            "YouTube changes often, and refuses programs that do not follow: yt-dlp has to be new, and needs a runtime "
+            "of "
+            "JavaScript and its own scripts."
+        ),
+    ),
     Check(
         "F1",
         "ffmpeg",

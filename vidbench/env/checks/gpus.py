@@ -111,11 +111,19 @@ def _kernels(facts: Facts) -> Outcome:
         if not _covered(capability, torch.architectures):
             return Outcome(
                 "fail",
-                f"{name} has compute capability {capability}, torch {torch.version} has kernels for {compiled}",
+                f"{name} has compute capability {capability}, torch {torch.version} has kernels for {compiled}"
+                + _last_for(capability),
                 _install_for(gpus, capability),
             )
     has = ", ".join(f"{name} {capability}" for name, capability in seen.items())
     return Outcome("ok", f"compute capability: {has}; torch {torch.version} has kernels for {compiled}")
+
+
+def _last_for(capability: str) -> str:
+    """The last torch that has kernels for an old GPU, as a part of a sentence."""
+    if release(capability) < (5, 0):
+        return "; no torch that vidbench works with has them"
+    return "; torch 2.14 for CUDA 12.6 is the last that has them" if release(capability) < (7, 5) else ""
 
 
 def _covered(capability: str, architectures: Iterable[str]) -> bool:
@@ -171,13 +179,68 @@ def _install_for(gpus: Gpus, capability: str = "") -> str:
     if oldest < (5, 0) or driver < (12,):
         return ""
     if oldest < (7, 5):
-        return f"{install} --index-url {WHEELS}/cu126"
+        return f"pip install --force-reinstall 'torch<2.15' torchvision --index-url {WHEELS}/cu126"
     if driver >= (13,):
         return install
     return f"{install} --index-url {WHEELS}/{'cu128' if newest >= (10, 0) else 'cu126'}"
 
 
+def _visible(facts: Facts) -> Outcome:
+    value, gpus = known(facts.surroundings).variables.get("CUDA_VISIBLE_DEVICES"), known(facts.gpus)
+    if value is None:
+        return Outcome("skip", "CUDA_VISIBLE_DEVICES is not set")
+    if not gpus.gpus:
+        return Outcome("info", f"CUDA_VISIBLE_DEVICES is {value!r}; there is no GPU to choose from")
+    named = [part.strip() for part in value.split(",")]
+    numbers = [int(part) for part in named if part.lstrip("-").isdigit()]
+    if not value.strip() or any(one < 0 for one in numbers):
+        return Outcome("warn", f"CUDA_VISIBLE_DEVICES is {value!r} and hides every GPU", "unset CUDA_VISIBLE_DEVICES")
+    beyond = [one for one in numbers if one >= len(gpus.gpus)]
+    if beyond:
+        return Outcome(
+            "warn",
+            f"CUDA_VISIBLE_DEVICES is {value!r}; of {number(len(gpus.gpus), 'GPU')} the last is {len(gpus.gpus) - 1}, "
+            "and what follows a number that is not there is hidden",
+            "unset CUDA_VISIBLE_DEVICES",
+        )
+    return Outcome("ok", f"CUDA_VISIBLE_DEVICES is {value!r}")
+
+
+def _libraries(facts: Facts) -> Outcome:
+    foreign = known(facts.surroundings).foreign_libraries
+    if not foreign:
+        return Outcome("ok", "LD_LIBRARY_PATH and LD_PRELOAD bring no library of CUDA, cuDNN or C++")
+    preloaded = "LD_PRELOAD" in known(facts.surroundings).variables
+    more = f" (and {len(foreign) - 1} more)" if len(foreign) > 1 else ""
+    return Outcome(
+        "warn",
+        f"{foreign[0]}{more} comes before the libraries that torch brings along",
+        "unset LD_LIBRARY_PATH" + (" LD_PRELOAD" if preloaded else ""),
+    )
+
+
 CHECKS = (
+    Check(
+        "C7",
+        "CUDA_VISIBLE_DEVICES",
+        GROUP,
+        ("surroundings", "gpus"),
+        _visible,
+        NETWORKS,
+        why="The variable chooses GPUs by number; an empty one, -1, or a number that is not there hides them.",
+    ),
+    Check(
+        "C8",
+        "foreign libraries",
+        GROUP,
+        ("surroundings",),
+        _libraries,
+        NETWORKS,
+        why=(
+            "torch brings CUDA and cuDNN along. Others that LD_LIBRARY_PATH puts first are loaded in their place, and "
+            "fail with unknown symbols or wrong versions."
+        ),
+    ),
     Check(
         "C1",
         "GPUs",

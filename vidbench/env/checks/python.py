@@ -120,6 +120,91 @@ def _packaging(facts: Facts) -> Outcome:
     return Outcome("ok", f"adversarial-robustness-toolbox {art} finds packaging, which it does not ask for")
 
 
+def _leaks(facts: Facts) -> Outcome:
+    around = known(facts.surroundings)
+    if around.python_path:
+        entry, module = around.python_path[0]
+        more = len(around.python_path) - 1
+        return Outcome(
+            "warn",
+            f"PYTHONPATH puts {entry} before what is installed, and {module} is there"
+            + (f" (and {more} more)" if more else ""),
+            "unset PYTHONPATH",
+        )
+    if around.user_site:
+        return Outcome(
+            "warn",
+            "the user's own packages are searched although this is a virtual environment",
+            "export PYTHONNOUSERSITE=1",
+        )
+    return Outcome("ok", "nothing leaks into this environment")
+
+
+_OPENCV = ("opencv-python", "opencv-python-headless", "opencv-contrib-python", "opencv-contrib-python-headless")
+
+
+def _opencv(facts: Facts) -> Outcome:
+    versions = known(facts.packages).versions
+    found = [f"{name} {versions[name]}" for name in _OPENCV if name in versions]
+    if not found:
+        return Outcome("skip", "OpenCV is not installed")
+    if len(found) > 1:
+        names = " ".join(name for name in _OPENCV if name in versions)
+        return Outcome(
+            "warn",
+            f"{listed(found)} are installed side by side and overwrite each other's files",
+            f"pip uninstall -y {names} && pip install opencv-python-headless",
+        )
+    return Outcome("ok", f"{found[0]} alone")
+
+
+def _iopath(facts: Facts) -> Outcome:
+    versions = known(facts.packages).versions
+    if "detectron2" not in versions:
+        return Outcome("skip", "detectron2 is not installed")
+    version = versions.get("iopath", "")
+    if version and release(version) >= (0, 1, 10):
+        return Outcome("warn", f"iopath {version}, detectron2 needs one before 0.1.10", "pip install 'iopath<0.1.10'")
+    return Outcome("ok", f"iopath {version or 'not installed'}")
+
+
+# what was published with foreign code in it; the accounts of whoever installed it are to be taken as read
+_COMPROMISED = {
+    "lightning": ("2.6.2", "2.6.3"),
+    "pytorch-lightning": ("2.6.2", "2.6.3"),
+    "ultralytics": ("8.3.41", "8.3.42", "8.3.45", "8.3.46"),
+}
+# the first version without the hole, and the hole's number; torch has a check of its own
+_HOLES = (
+    ("pillow", (10, 3), "10.3", "CVE-2024-28219"),
+    ("opencv-python", (4, 8, 1, 78), "4.8.1.78", "CVE-2023-4863"),
+    ("opencv-python-headless", (4, 8, 1, 78), "4.8.1.78", "CVE-2023-4863"),
+    ("urllib3", (2, 5), "2.5", "CVE-2025-50181"),
+    ("yt-dlp", (2024, 7, 1), "2024.7.1", "CVE-2024-38519"),
+    ("jinja2", (3, 1, 6), "3.1.6", "CVE-2025-27516"),
+    ("setuptools", (78, 1, 1), "78.1.1", "CVE-2025-47273"),
+    ("tqdm", (4, 66, 3), "4.66.3", "CVE-2024-34062"),
+)
+
+
+def _releases(facts: Facts) -> Outcome:
+    versions = known(facts.packages).versions
+    bad = [name for name, those in _COMPROMISED.items() if versions.get(name) in those]
+    if bad:
+        named = listed([f"{name} {versions[name]}" for name in bad])
+        return Outcome(
+            "fail",
+            f"{named} was published with malicious code: remove it, and replace every password and token that was "
+            "reachable from here",
+            f"pip uninstall -y {' '.join(bad)}",
+        )
+    holes = [hole for hole in _HOLES if hole[0] in versions and release(versions[hole[0]]) < hole[1]]
+    if holes:
+        said = "; ".join(f"{name} {versions[name]} has {number}, {mended} has not" for name, _, mended, number in holes)
+        return Outcome("warn", said, "pip install --upgrade " + " ".join(f"'{n}>={m}'" for n, _, m, _ in holes))
+    return Outcome("ok", f"none of {len(versions)} packages is on the list of known bad releases")
+
+
 CHECKS = (
     Check(
         "B1",
@@ -176,5 +261,49 @@ CHECKS = (
         _packaging,
         ("attack",),
         why="The adversarial robustness toolbox imports packaging and does not declare it.",
+    ),
+    Check(
+        "B2",
+        "leaks",
+        GROUP,
+        ("surroundings",),
+        _leaks,
+        why=(
+            "A checkout on PYTHONPATH, as PySlowFast's instructions make one, is imported in place of the installed "
+            "package, in every program of this shell."
+        ),
+    ),
+    Check(
+        "B6",
+        "OpenCV",
+        GROUP,
+        ("packages",),
+        _opencv,
+        ("label",),
+        why=(
+            "The four packages of OpenCV install into one folder. Two of them leave a mixture, which fails at import "
+            "or, "
+            "on a server, asks for libGL.so.1."
+        ),
+    ),
+    Check(
+        "B9",
+        "iopath",
+        GROUP,
+        ("packages",),
+        _iopath,
+        ("detectron2",),
+        why="detectron2's own requirements exclude iopath 0.1.10, which installers take nevertheless.",
+    ),
+    Check(
+        "B10",
+        "known bad releases",
+        GROUP,
+        ("packages",),
+        _releases,
+        why=(
+            "Some releases of packages of this field were published by attackers, and some have holes that a file or a "
+            "server can use."
+        ),
     ),
 )

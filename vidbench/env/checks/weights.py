@@ -7,6 +7,7 @@ from vidbench.env.findings import (
     Check,
     Outcome,
     known,
+    listed,
     number,
 )
 
@@ -33,7 +34,31 @@ def _weights(facts: Facts) -> Outcome:
     return Outcome("info", said, f"vidbench weights pull {wanted}")
 
 
+def _offline(facts: Facts) -> Outcome:
+    variables, weights = known(facts.surroundings).variables, known(facts.weights)
+    said = [name for name in ("VIDBENCH_OFFLINE", "HF_HUB_OFFLINE") if variables.get(name) not in (None, "", "0")]
+    if not said:
+        return Outcome("skip", "nothing says that this machine is offline")
+    gone = [file for file in weights.files if file.size_bytes is None]
+    if len(gone) == len(weights.files):
+        return Outcome(
+            "info",
+            f"{listed(said)} is set and {weights.folder} holds no published weights",
+            f"rsync -a another-machine:.cache/vidbench/weights/ {weights.folder}/",
+        )
+    return Outcome("ok", f"{listed(said)} is set; {len(weights.files) - len(gone)} published files are here")
+
+
 CHECKS = (
+    Check(
+        "J2",
+        "offline",
+        GROUP,
+        ("surroundings", "weights"),
+        _offline,
+        ("model", "attack"),
+        why="A machine without a network needs the cache of another one.",
+    ),
     Check(
         "J1",
         "published weights",
