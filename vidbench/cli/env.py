@@ -62,6 +62,7 @@ def check_(
         net=net,
         published=_published(),
         limit_s=timeout,
+        addresses=_addresses() if net or "J3" in {name.upper() for name in only or ()} else (),
     )
     chosen = bool(only or group)
     result = check(request, console.reporter(), (lambda finding: None) if json else _Printer(skipped=chosen))
@@ -153,6 +154,25 @@ def _published() -> tuple[tuple[str, str], ...]:
         if card.published is not None:
             found.append((name, card.published.file))
     return tuple(found)
+
+
+def _addresses() -> tuple[str, ...]:
+    """One address of every host that weights and data sets come from."""
+    from urllib.parse import urlsplit
+
+    from vidbench.data.sources import SOURCES
+    from vidbench.model.zoo import MODELS
+
+    cards = [MODELS.get(name) for name in MODELS.names()]
+    found = [url for card in cards if card.published is not None for url in card.published.urls]
+    for name in SOURCES.names():
+        source = SOURCES.get(name)
+        parts = (source.parts, source.annotations, *(address for address, _ in source.extras))
+        found += [address.replace("{split}", "val") for address in parts if address.startswith("http")]
+    by_host: dict[str, str] = {}
+    for address in found:
+        by_host.setdefault(urlsplit(address).netloc, address)
+    return tuple(by_host.values())
 
 
 _MARKS = {"ok": "ok", "info": "info", "warn": "WARN", "fail": "FAIL", "skip": "skip", "crash": "CRASH"}

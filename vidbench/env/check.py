@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from vidbench.env.checks import decoders, detectron2, gpus, processes, python, system, torch, weights
+from vidbench.env.checks import decoders, deep, detectron2, gpus, processes, python, system, torch, weights
 from vidbench.env.facts import SLOW_PARTS, Facts
 from vidbench.env.findings import EVERYTHING, PURPOSES, STATUSES, Check, Finding, Outcome, number
 from vidbench.env.known_errors import KNOWN_ERRORS, KnownError
@@ -15,7 +15,12 @@ from vidbench.env.probes import Gatherer
 from vidbench.errors import UnknownNameError
 from vidbench.progress import Reporter, SilentReporter
 
-_GROUPS = (system, python, torch, gpus, decoders, weights, processes, detectron2)
+_GROUPS = (system, python, torch, gpus, decoders, weights, processes, detectron2, deep)
+
+
+def _sorted(checks: Sequence[Check]) -> list[Check]:
+    headings = list(dict.fromkeys(one.group for one in checks))
+    return sorted(checks, key=lambda one: (headings.index(one.group), _place(one)))
 
 
 def _place(one: Check) -> tuple[int, str]:
@@ -24,7 +29,7 @@ def _place(one: Check) -> tuple[int, str]:
     return int(digits), one.id
 
 
-CHECKS: tuple[Check, ...] = tuple(one for group in _GROUPS for one in sorted(group.CHECKS, key=_place))
+CHECKS: tuple[Check, ...] = tuple(one for group in _GROUPS for one in _sorted(group.CHECKS))
 
 
 @dataclass(frozen=True)
@@ -41,6 +46,7 @@ class EnvCheckRequest:
         published: (model, file name) of all published weights, for J1.
         working: The working folder.
         limit_s: Seconds that loading one library may take.
+        addresses: Addresses of weights and data sets, one of each host, for J3.
     """
 
     only: tuple[str, ...] = ()
@@ -51,6 +57,7 @@ class EnvCheckRequest:
     published: tuple[tuple[str, str], ...] = ()
     working: Path = Path()
     limit_s: float = 60.0
+    addresses: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -92,7 +99,7 @@ def check(
         reporter.info("loading torch and the decoders in processes of their own; this takes some seconds")
     findings = []
     working = request.working.absolute()
-    with Gatherer(parts, working, request.published, request.limit_s) as gatherer:
+    with Gatherer(parts, working, request.published, request.limit_s, request.addresses) as gatherer:
         for one in chosen:
             finding = judge(one, gatherer.facts(one.needs), wanted)
             each(finding)

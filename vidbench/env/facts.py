@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any, Literal
 
 from vidbench.env.processes import Stage
 from vidbench.env.requirements import Requirements
@@ -270,6 +271,32 @@ class Build:
 
 
 @dataclass(frozen=True)
+class Trial:
+    """How something was tried out in child processes.
+
+    Attributes:
+        status: "ok"; "error": it failed; "died": a signal ended it; "timeout": it was ended by us.
+        error: One line on anything but "ok".
+        seconds: What it took, loading libraries included.
+        told: The JSON document that it printed.
+    """
+
+    status: Literal["ok", "error", "died", "timeout"]
+    error: str = ""
+    seconds: float = 0.0
+    told: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Host:
+    """An address that was asked for: `problem` why it gave no answer, empty where it did; `seconds` it took."""
+
+    address: str
+    problem: str
+    seconds: float
+
+
+@dataclass(frozen=True)
 class Facts:
     """All that the checks judge by; a part is None where no check asked for it or gathering it failed.
 
@@ -295,11 +322,35 @@ class Facts:
     limits: Limits | None = None
     detectron2: Stage | None = None
     build: Build | None = None
+    compute: Trial | None = None
+    codecs: Trial | None = None
+    clip: Trial | None = None
+    attack: Trial | None = None
+    gloo: Trial | None = None
+    nccl: Trial | None = None
+    hosts: tuple[Host, ...] | None = None
     problems: Mapping[str, str] = field(default_factory=dict)
 
 
 PARTS = tuple(part.name for part in dataclasses.fields(Facts) if part.name != "problems")
 # parts that take child processes; the others take milliseconds
 SLOW_PARTS = frozenset(
-    {"gpus", "torch", "torchvision", "pytorchvideo", "clips", "decoders", "tools", "detectron2", "build"}
+    {
+        "gpus",
+        "torch",
+        "torchvision",
+        "pytorchvideo",
+        "clips",
+        "decoders",
+        "tools",
+        "detectron2",
+        "build",
+        "compute",
+        "codecs",
+        "clip",
+        "attack",
+        "gloo",
+        "nccl",
+        "hosts",
+    }
 )

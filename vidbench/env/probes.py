@@ -23,7 +23,7 @@ from typing import Any
 
 import vidbench
 from vidbench import cache
-from vidbench.env import requirements
+from vidbench.env import requirements, trials
 from vidbench.env.facts import (
     BACKENDS,
     CODECS,
@@ -44,6 +44,7 @@ from vidbench.env.facts import (
     Tool,
     Torch,
     TorchDevice,
+    Trial,
     WeightFile,
     Weights,
 )
@@ -465,12 +466,21 @@ class Gatherer:
         working: The working folder.
         published: (model, file name) of all published weights.
         limit_s: Seconds that one stage of a child process may take.
+        addresses: What to ask the network for.
     """
 
     def __init__(
-        self, parts: Collection[str], working: Path, published: Sequence[tuple[str, str]], limit_s: float
+        self,
+        parts: Collection[str],
+        working: Path,
+        published: Sequence[tuple[str, str]],
+        limit_s: float,
+        addresses: Sequence[str] = (),
     ) -> None:
         self._processes = Processes(limit_s)
+        self._long = Processes(max(limit_s, trials.LIMIT_S))
+        self._addresses = tuple(addresses)
+        self._trial_pool = ThreadPoolExecutor(max_workers=1, thread_name_prefix="vidbench-trials")
         self._pool = ThreadPoolExecutor(max_workers=3, thread_name_prefix="vidbench-env")
         self._facts = Facts()
         self._clip_folder: tempfile.TemporaryDirectory[str] | None = None
@@ -510,8 +520,38 @@ class Gatherer:
             found = start(detectron2, self._processes)
             self._slow["detectron2"] = found.result
             self._slow["build"] = lambda: build(self._processes, found.result())
+        if parts & {"compute", "codecs", "clip", "attack", "gloo", "nccl"}:
+            self._submit_trials(parts, clips)
+        if "hosts" in parts:
+            self._slow["hosts"] = start(trials.hosts, self._addresses).result
         if "tools" in parts:
             self._slow["tools"] = start(tools, self._processes).result
+
+    def _submit_trials(self, parts: set[str], clips: Future[tuple[Clip, ...]] | None) -> None:
+        """One after the other, in an order that any number of threads gets through: each has all cores."""
+        one = self._trial_pool.submit
+        simple: dict[str, Callable[[Processes], Any]] = {
+            "compute": trials.compute,
+            "codecs": trials.codecs,
+            "attack": trials.attack,
+            "gloo": trials.gloo,
+        }
+        for name, trial in simple.items():
+            if name in parts:
+                self._slow[name] = one(trial, self._long).result
+        if "clip" in parts:
+            written = clips or self._pool.submit(self._encode)
+            self._slow["clip"] = one(self._clip_trial, written).result
+        if "nccl" in parts:
+            self._slow["nccl"] = one(self._nccl_trial).result
+
+    def _clip_trial(self, clips: Future[tuple[Clip, ...]]) -> Trial:
+        clips.result()
+        return trials.clip(self._long, Path(self._folder_name()) / "h264.mp4")
+
+    def _nccl_trial(self) -> Trial:
+        devices = self._slow["torch"]().devices if "torch" in self._slow else ()
+        return trials.nccl(self._long, len(devices)) or Trial("ok")
 
     def _torch_family(self, clips: Future[tuple[Clip, ...]] | None) -> dict[str, Any]:
         # clips that could not be written are no reason to know nothing about torch
@@ -535,6 +575,8 @@ class Gatherer:
 
     def __exit__(self, *_: object) -> None:
         self._processes.__exit__()
+        self._long.__exit__()
+        self._trial_pool.shutdown(wait=True, cancel_futures=True)
         self._pool.shutdown(wait=True, cancel_futures=True)
         if self._clip_folder is not None:
             self._clip_folder.cleanup()

@@ -96,13 +96,20 @@ def test_a_healthy_gpu_host() -> None:
         "E4": ("ok", "detectron2 has kernels for sm_90"),
         "E5": ("skip", "detectron2 is built"),
         "E6": ("ok", "detectron2.model_zoo imports"),
+        "C6": ("ok", "a convolution over space and time is right on cpu and cuda:0"),
+        "F8": ("ok", "all frames of H.264 and AV1 are read by PyAV and the others"),
+        "I1": ("ok", "two processes met over gloo in 7.5 s, loading included"),
+        "I2": ("skip", "1 GPU: NCCL has nothing to do"),
+        "K1": ("ok", "a clip went through X3D-XS in 8.2 s, loading included"),
+        "K2": ("ok", "a step of PGD took 9.6 s, loading included"),
+        "J3": ("ok", "1 host of weights and data sets answer"),
         "J1": ("info", "1 of 2 published files in ~/.cache/vidbench/weights: X3D_M.pyth 30.9 MB"),
     }
     assert {id: finding.remedy for id, finding in found.items() if finding.remedy} == {
         "B4-extras": "pip install 'vidbench[label]'",
         "J1": "vidbench weights pull x3d_s",
     }
-    assert result(found.values(), BASE).verdict == "33 ok, 4 info, 0 warnings, 0 failures: vidbench works here"
+    assert result(found.values(), BASE).verdict == "39 ok, 4 info, 0 warnings, 0 failures: vidbench works here"
 
 
 @pytest.mark.parametrize(

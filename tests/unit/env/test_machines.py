@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from tests.machines import ABSENT, BASE, CPU_TORCH, GB, TORCH, decoding, requirement
+from tests.machines import ABSENT, BASE, CPU_TORCH, GB, H200, TORCH, decoding, requirement
 from vidbench.env.check import CHECKS, judge, purposes
 from vidbench.env.facts import (
     Build,
@@ -18,6 +18,7 @@ from vidbench.env.facts import (
     Folder,
     Gpu,
     Gpus,
+    Host,
     Limits,
     Machine,
     Packages,
@@ -27,6 +28,7 @@ from vidbench.env.facts import (
     Surroundings,
     Tool,
     TorchDevice,
+    Trial,
 )
 from vidbench.env.processes import Stage
 from vidbench.env.requirements import Requirements
@@ -182,6 +184,29 @@ MACHINES: dict[str, dict[str, Any]] = {
     "old Python on an old Linux": {
         "machine": Machine("Linux", "x86_64", "3.10.0", "glibc 2.17"),
         "python": Python("3.9.2", 64, "/usr/bin/python3", "system"),
+    },
+    "two GPUs of which one is broken": {
+        "gpus": Gpus(True, "", (H200, H200), "13.0"),
+        "torch": dataclasses.replace(TORCH, devices=TORCH.devices * 2),
+        "compute": Trial("ok", told={"devices": {"cpu": "", "cuda:0": "", "cuda:1": "its answer is off by 0.3"}}),
+        "nccl": Trial("timeout", "no answer within 30 s", 30.0),
+    },
+    "decoders that lose frames, and no way out": {
+        "codecs": Trial(
+            "ok",
+            told={"rows": {"H.264": {"pyav": "30/30", "decord": "30/30"}, "AV1": {"pyav": "30/30", "decord": "0/30"}}},
+        ),
+        "clip": Trial("error", "vidbench: /tmp/h264.mp4: moov atom not found"),
+        "attack": Trial("died", "ended by signal 11"),
+        "gloo": Trial("timeout", "no answer within 180 s"),
+        "hosts": (
+            Host("https://a.example.org/x", "certificate verify failed: self-signed certificate", 0.1),
+            Host("https://b.example.org/y", "", 0.2),
+        ),
+    },
+    "machine of an institute without a network": {
+        "hosts": (Host("https://a.example.org/x", "no such host", 0.1),),
+        "surroundings": around(VIDBENCH_OFFLINE="1"),
     },
     "job of Slurm beside a cluster of Ray": {
         "surroundings": Surroundings(
