@@ -104,6 +104,7 @@ def found_of(
     *,
     conf: float,
     settings: DetectorSettings,
+    faint: float | None = None,
 ) -> Found:
     """What counts of a detector's boxes in a picture, the surest first; of equal scores the earlier first.
 
@@ -114,6 +115,7 @@ def found_of(
         height: Likewise.
         conf: The least score.
         settings: With the least size and the most persons.
+        faint: The least score of boxes that are told apart from those that count; None tells none.
 
     Raises:
         ValueError: A value is not finite.
@@ -122,9 +124,13 @@ def found_of(
         raise ValueError("the person detector's output is not finite")
     inside = np.clip(boxes.astype(np.float64), 0.0, np.array((width, height, width, height), dtype=np.float64))
     sides = (inside[:, 2:] - inside[:, :2]).min(axis=1) if len(inside) else np.empty(0)
-    kept = np.flatnonzero((sides > 0) & (sides >= settings.min_size) & (scores >= conf))
-    order = kept[np.argsort(-scores[kept], kind="stable")][: settings.max_persons]
-    return Found(inside[order], np.clip(scores[order].astype(np.float64), 0.0, 1.0))
+    large = (sides > 0) & (sides >= settings.min_size)
+    parts = []
+    for rows in (scores >= conf, (scores < conf) & (scores >= (conf if faint is None else faint))):
+        kept = np.flatnonzero(large & rows)
+        order = kept[np.argsort(-scores[kept], kind="stable")][: settings.max_persons]
+        parts += [inside[order], np.clip(scores[order].astype(np.float64), 0.0, 1.0)]
+    return Found(*parts)
 
 
 def _yolo() -> BuildDetector:

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from vidbench.label.pieces import ALIKE, Array, Piece, look_distance, mean_look, meetings
+from vidbench.label.iou_tracker import row_overlaps
+from vidbench.label.pieces import ALIKE, Piece, look_distance, mean_look, meetings
 from vidbench.label.seen import GRID_FPS
 
 _MET_IOU, _MET_PART, _APART_IOU = 0.3, 0.7, 0.1
@@ -47,14 +48,5 @@ def jumps(chain: Piece) -> set[int]:
     step = np.diff(times)[:, None]
     guess = boxes[:-1].copy()
     guess[1:] += (boxes[1:-1] - boxes[:-2]) / step[:-1] * step[1:]
-    off = np.maximum(_row_ious(boxes[:-1], boxes[1:]), _row_ious(guess, boxes[1:])) < _LEAST_STEP_IOU
+    off = np.maximum(row_overlaps(boxes[:-1], boxes[1:]), row_overlaps(guess, boxes[1:])) < _LEAST_STEP_IOU
     return {int(number) for number in chain.numbers[1:][off]} - chain.joined
-
-
-def _row_ious(first: Array, second: Array) -> Array:
-    low, high = np.maximum(first[:, :2], second[:, :2]), np.minimum(first[:, 2:], second[:, 2:])
-    both = np.prod(np.maximum(high - low, 0), axis=1)
-    areas = [np.prod(np.maximum(boxes[:, 2:] - boxes[:, :2], 0), axis=1) for boxes in (first, second)]
-    union = areas[0] + areas[1] - both
-    result: Array = np.divide(both, union, out=np.zeros_like(both), where=union > 0)
-    return result

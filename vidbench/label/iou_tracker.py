@@ -78,6 +78,16 @@ def overlaps(first: Array, second: Array) -> Array:
     return result
 
 
+def row_overlaps(first: Array, second: Array) -> Array:
+    """`(N,)`: intersection over union of boxes `(N, 4)` and `(N, 4)`, row by row; 0 for boxes without area."""
+    low, high = np.maximum(first[:, :2], second[:, :2]), np.minimum(first[:, 2:], second[:, 2:])
+    both = np.prod(np.maximum(high - low, 0), axis=1)
+    areas = [np.prod(np.maximum(boxes[:, 2:] - boxes[:, :2], 0), axis=1) for boxes in (first, second)]
+    union = areas[0] + areas[1] - both
+    result: Array = np.divide(both, union, out=np.zeros_like(both), where=union > 0)
+    return result
+
+
 def assign(cost: Array, most: float) -> tuple[Pairs, Pairs]:
     """Rows and columns that belong together: as many pairs as there may be at a cost of at most `most`, cheapest first.
 

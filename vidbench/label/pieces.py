@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,7 +22,20 @@ ALIKE = 0.2
 
 @dataclass
 class Piece:
-    """A tracklet, merged from several perhaps, or a chain of them."""
+    """A tracklet, merged from several perhaps, a stretch of one, or a chain of them.
+
+    Attributes:
+        numbers: `(n,)` rising moments.
+        boxes: `(n, 4)` x1, y1, x2, y2 in pixels.
+        scores: `(n,)` the detector's.
+        tracks: `(n,)` the tracker's number behind each box.
+        shot: Which shot of the video.
+        looks: At the beginning first, at the end last; none where they are not known.
+        joined: First moments after a gap that was bridged.
+        weak: Moments whose link is doubtful.
+        origin: Stretches of one piece have one number; -1 where nothing was cut.
+        parts: What a chain was made of, in order; empty for what is none.
+    """
 
     numbers: Numbers
     boxes: Array
@@ -32,11 +45,32 @@ class Piece:
     looks: list[Look]
     joined: set[int] = field(default_factory=set)
     weak: set[int] = field(default_factory=set)
+    origin: int = -1
+    parts: list[Piece] = field(default_factory=list)
 
     def cut_short(self, bounds: dict[int, tuple[int, int]], step: int) -> bool:
         """Whether it begins with the first or ends with the last picture of its shot."""
         first, last = bounds[self.shot]
         return bool(self.numbers[0] < first + step or self.numbers[-1] > last - step)
+
+    def stretch(self, rows: Rows, origin: int) -> Piece:
+        """Some successive boxes; looks are known at the ends of the whole alone."""
+        looks = self.looks[:1] if rows[0] == 0 else self.looks[-1:] if rows[-1] == len(self.numbers) - 1 else []
+        return Piece(
+            self.numbers[rows], self.boxes[rows], self.scores[rows], self.tracks[rows], self.shot, looks, origin=origin
+        )
+
+    def with_boxes(self, numbers: Numbers, boxes: Array, scores: Array, tracks: Numbers) -> Piece:
+        """With more boxes, at moments that it has none at."""
+        every = np.concatenate((self.numbers, numbers))
+        order = np.argsort(every, kind="stable")
+        return replace(
+            self,
+            numbers=every[order],
+            boxes=np.concatenate((self.boxes, boxes))[order],
+            scores=np.concatenate((self.scores, scores))[order],
+            tracks=np.concatenate((self.tracks, tracks))[order],
+        )
 
 
 def piece_of(one: Tracklet) -> Piece:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 import numpy as np
@@ -21,14 +21,19 @@ class Found:
     Attributes:
         boxes: `(N, 4)` float64: x1, y1, x2, y2 in pixels of the upright picture, within it, with an area.
         scores: `(N,)` float64 in [0, 1], falling.
+        faint_boxes: `(M, 4)`: of what lies somewhat below the least score; trackers do not see it.
+        faint_scores: `(M,)` likewise.
     """
 
     boxes: NDArray[np.float64]
     scores: NDArray[np.float64]
+    faint_boxes: NDArray[np.float64] = field(default_factory=lambda: np.empty((0, 4)))
+    faint_scores: NDArray[np.float64] = field(default_factory=lambda: np.empty(0))
 
     def __post_init__(self) -> None:
-        if self.boxes.shape != (len(self.scores), 4):
-            raise ValueError(f"expected ({len(self.scores)}, 4) boxes, got {self.boxes.shape}")
+        for boxes, scores in ((self.boxes, self.scores), (self.faint_boxes, self.faint_scores)):
+            if boxes.shape != (len(scores), 4):
+                raise ValueError(f"expected ({len(scores)}, 4) boxes, got {boxes.shape}")
 
 
 class Detector(Protocol):

@@ -20,6 +20,7 @@ from vidbench.errors import InputError, UsageError, disk_errors
 from vidbench.formats.framelist import save_lines
 from vidbench.formats.labelset import Row, TrackPath, dump_paths, dump_rows
 from vidbench.label.detectors import DETECTORS, DetectorSettings, VideoFacts
+from vidbench.label.faint import FaintBuilder
 from vidbench.label.given_boxes import GivenPersons
 from vidbench.label.keyframes import Kept, keep, keyframe_range
 from vidbench.label.linking import LinkSettings, PersonTrack, link
@@ -144,7 +145,7 @@ def _work(job: VideoJob, folder: Path) -> Json:
     facts = VideoFacts(job.source, job.key, width, height, steady.fps)
     detector = DETECTORS.get(job.detector)(job.detecting, facts)
     follow = _follower(job, detector)
-    builder, pulse, clock = TrackletBuilder(), Pulse(job.pulse), _Clock()
+    builder, unsure, pulse, clock = TrackletBuilder(), FaintBuilder(), Pulse(job.pulse), _Clock()
     shot = boxes = seen = 0
     for batch in _batches(_told(first, pictures, cuts), job.batch, clock):
         seen_now = [picture for picture, _ in batch]
@@ -158,6 +159,7 @@ def _work(job: VideoJob, folder: Path) -> Json:
             if follow.numbers is None or picture.number in follow.numbers:
                 tracks = follow.tracker.update(picture, found)
                 builder.add(picture.number, found, tracks, follow.tracker.looks(), shot)
+                unsure.add(picture.number, found)
             clock.tracker += time.monotonic() - began
             if picture.number % GRID_FPS == 0 and picture.number >= job.margin * GRID_FPS:
                 began = time.monotonic()
@@ -168,7 +170,10 @@ def _work(job: VideoJob, folder: Path) -> Json:
         pulse.tell(seen, boxes)
     began = time.monotonic()
     tracklets = builder.tracklets()
-    persons = _as_given(tracklets) if follow.linking is None else link(tracklets, follow.linking, builder.shots)
+    if follow.linking is None:
+        persons = _as_given(tracklets)
+    else:
+        persons = link(tracklets, follow.linking, builder.shots, unsure.faint())
     begin, last = keyframe_range(steady.end, job.margin)
     kept = keep(persons, range(begin, last + 1), width, height)
     clock.tracker += time.monotonic() - began

@@ -28,6 +28,8 @@ from vidbench.runs import file_sha256
 
 DEFAULT_WEIGHTS = "yolo11n.pt"
 CONF, IOU, IMAGE_SIZE = 0.25, 0.7, 640
+FAINT = 0.5
+"""Of the least score: from there on boxes show where persons are who are missed."""
 
 _ADDRESS = "https://github.com/ultralytics/assets/releases/download/v8.4.0/"
 _PUBLISHED = re.compile(r"(yolo(v3|v5|v8|v9|v10|11|12|26)|rtdetr)[a-z0-9-]*\.pt")
@@ -190,7 +192,7 @@ class Yolo:
         settings = self._settings
         results = self._net(
             [np.ascontiguousarray(picture.image[..., ::-1]) for picture in pictures],
-            conf=self._conf,
+            conf=FAINT * self._conf,
             iou=IOU if settings.iou is None else settings.iou,
             imgsz=settings.image_size or IMAGE_SIZE,
             max_det=settings.max_persons,
@@ -200,7 +202,9 @@ class Yolo:
             height, width = picture.image.shape[:2]
             boxes = result.boxes.xyxy.double().cpu().numpy()
             scores = result.boxes.conf.double().cpu().numpy()
-            found.append(found_of(boxes, scores, width, height, conf=self._conf, settings=settings))
+            found.append(
+                found_of(boxes, scores, width, height, conf=self._conf, settings=settings, faint=FAINT * self._conf)
+            )
         return found
 
 

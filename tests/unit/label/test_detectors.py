@@ -74,3 +74,12 @@ def test_settings_out_of_range_are_refused(wrong: dict[str, float]) -> None:
 def test_the_rate_of_a_video_survives_floats(fps: str) -> None:
     for rate in (Fraction(fps), float(Fraction(fps))):
         assert VideoFacts(Path("a.mp4"), "a", 64, 48, rate).shape == VideoShape("a", 64, 48, Fraction(fps))
+
+
+def test_faint_boxes_are_told_apart() -> None:
+    held = np.array([[0, 0, 10 + n, 20] for n in range(4)], dtype=np.float64)
+    found = found_of(held, np.array([0.1, 0.2, 0.5, 0.15]), 100, 50, conf=0.25, settings=DEFAULTS, faint=0.125)
+    assert found.scores.tolist() == [0.5]
+    assert found.faint_scores.tolist() == [0.2, 0.15]
+    assert found.faint_boxes[:, 2].tolist() == [11, 13]
+    assert not len(settle([[0, 0, 10, 20]], [0.2]).faint_scores)

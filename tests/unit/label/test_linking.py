@@ -32,6 +32,16 @@ def told(persons: tuple[PersonTrack, ...]) -> list[list[int]]:
     return [sorted(set(person.tracks.tolist())) for person in persons]
 
 
+def boxes(persons: tuple[PersonTrack, ...]) -> list[tuple[int, float]]:
+    """Moment and left edge of each box that a detector gave."""
+    return sorted(
+        (number, edge)
+        for person in persons
+        for number, edge in zip(person.numbers.tolist(), person.boxes[:, 0].tolist(), strict=True)
+        if number not in person.drawn
+    )
+
+
 def test_nothing() -> None:
     assert link((), TEN) == ()
     assert TrackletBuilder().tracklets() == ()
@@ -99,7 +109,7 @@ def test_never_two_at_once() -> None:
     assert len(persons) < 60
     for person in persons:
         assert (np.diff(person.numbers) > 0).all()
-    assert sorted(n for one in told(persons) for n in one) == list(range(60))
+    assert boxes(persons) == sorted(box for part in parts for box in zip(part.numbers, part.boxes[:, 0], strict=True))
 
 
 def test_duplicates_become_one() -> None:
@@ -230,6 +240,6 @@ def test_a_thousand_pieces_take_little_time() -> None:
         for n, first in enumerate((rng.integers(0, 3000, 1000) * 3).tolist())
     ]
     began = time.process_time()
-    persons = link(parts, TEN)
+    persons = link(parts, replace(TEN, min_hits=1, duplicate_iou=1.1))
     assert time.process_time() - began < 4
-    assert sorted(n for one in told(persons) for n in one) == list(range(1000))
+    assert boxes(persons) == sorted(box for part in parts for box in zip(part.numbers, part.boxes[:, 0], strict=True))
