@@ -93,6 +93,12 @@ class NetworkError(VidbenchError):
     exit_code = EXIT_NETWORK
 
 
+class ProcessLostError(VidbenchError):
+    """A process that others worked with was killed: interrupted, and the same command resumes."""
+
+    exit_code = EXIT_INTERRUPTED
+
+
 @contextmanager
 def disk_errors(path: Path) -> Iterator[None]:
     """Turn a full disk or a forbidden folder under `path` into an error with a remedy."""

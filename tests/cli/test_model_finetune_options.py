@@ -40,7 +40,8 @@ def summary(out: Path) -> dict:
 
 
 def epochs(out: Path) -> list[dict]:
-    return [{**json.loads(line), "seconds": 0} for line in (out / "epochs.jsonl").read_text().splitlines()]
+    lines = (out / "epochs.jsonl").read_text().splitlines()
+    return [{**json.loads(line), "seconds": 0, "data_seconds": 0} for line in lines]
 
 
 def weights(out: Path) -> dict[str, torch.Tensor]:

@@ -93,7 +93,7 @@ def test_json_tells_all(tclr: Path, tmp_path: Path, capsys: pytest.CaptureFixtur
 
     told: dict[str, Any] = json.loads(capsys.readouterr().out)
     assert (told["layout"], told["loaded"], told["left_over"]) == ("tclr", 216, ["module.1.fc1.weight"])
-    assert told["variant"] == {"bn_eps": None, "layers": "tclr", "head": False}
+    assert told["variant"] == {"bn_eps": None, "layers": "tclr", "head": False, "classifier": ""}
     assert (told["preprocess"]["mean"], told["preprocess"]["std"]) == ([0.0] * 3, [1.0] * 3)
 
 

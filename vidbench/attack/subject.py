@@ -25,7 +25,7 @@ from vidbench.model.evaluate import check_labels, preprocess_for
 from vidbench.model.layout import fast_layout
 from vidbench.model.protocol import Protocol
 from vidbench.model.reading import Reader, read_ahead
-from vidbench.model.resolve import LoadedModel, load_model
+from vidbench.model.resolve import LoadedModel, load_model, tell_of_defence
 from vidbench.model.views import video_views
 from vidbench.progress import Reporter, SilentReporter
 from vidbench.video.clip import VideoError
@@ -127,6 +127,7 @@ def load_subject(request: SubjectRequest, reporter: Reporter | None = None) -> S
             f"{request.model} gives several classes per clip, which no attack here takes",
             "Attack a model of one class.",
         )
+    tell_of_defence(model, request.defence, reporter)
     classifier = defend(plain, request.defence) if request.defence else plain
     clips = _clips(request, plain, reporter)
     decoder = choose(request.decoder, (item.path for item in clips.items if item.kind == "videos"))

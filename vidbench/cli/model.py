@@ -1,4 +1,4 @@
-"""`vidbench model`: list, show, eval; the other commands have a file each."""
+"""`vidbench model`: list and show; the other commands have a file each."""
 
 from __future__ import annotations
 
@@ -9,30 +9,16 @@ import typer
 from vidbench.cli import console
 from vidbench.cli.complete import complete_model
 from vidbench.cli.model_augment import augment
+from vidbench.cli.model_eval import eval_
 from vidbench.cli.model_finetune import finetune
 from vidbench.cli.model_predict import predict
 from vidbench.cli.model_profile import profile
 from vidbench.cli.model_score import score
-from vidbench.cli.options import (
-    DecoderOpt,
-    DefenceOpt,
-    DeviceOpt,
-    JsonOpt,
-    LimitOpt,
-    ListArg,
-    ModelArg,
-    OutOpt,
-    OverwriteOpt,
-    ProtocolOpt,
-    PullOpt,
-    RootOpt,
-    SeedOpt,
-    WeightsOpt,
-)
+from vidbench.cli.model_table import table
+from vidbench.cli.options import JsonOpt
 
 if TYPE_CHECKING:
     from vidbench.model.config_names import ConfigName
-    from vidbench.model.evaluate import EvaluateResult
     from vidbench.model.zoo import ModelCard, Published
 
 app = typer.Typer(no_args_is_help=True, help="Networks: what there is, how good they are, and training them.")
@@ -237,99 +223,10 @@ def _figures(file: Published) -> list[str]:
     return [f"{name} {value}{unit}" for name, value, unit in figures if value is not None] + views
 
 
-@app.command("eval")
-def eval_(
-    model: ModelArg,
-    clips: ListArg,
-    out: OutOpt = None,
-    protocol: ProtocolOpt = None,
-    views: Annotated[
-        str | None,
-        typer.Option(
-            "--views", metavar="KxC", help="K clips over time, 1 or 3 crops; default: those of the published figure."
-        ),
-    ] = None,
-    resize: Annotated[
-        str | None,
-        typer.Option(
-            "--resize", metavar="decode|exact", help="Scale in the decoder or after; default: the protocol's."
-        ),
-    ] = None,
-    weights: WeightsOpt = "pretrained",
-    pull: PullOpt = False,
-    defence: DefenceOpt = None,
-    root: RootOpt = None,
-    layout: Annotated[str, typer.Option("--layout", metavar="fast|reference", help="Memory layout.")] = "fast",
-    precision: Annotated[str, typer.Option("--precision", metavar="fp32|bf16|fp16", help="Of the network.")] = "fp32",
-    compile_: Annotated[bool, typer.Option("--compile", help="Run the network through torch.compile.")] = False,
-    batch: Annotated[int, typer.Option("--batch", min=0, help="Views per forward pass; 0 takes what fits.")] = 0,
-    device: DeviceOpt = "auto",
-    decoder: DecoderOpt = "pyav",
-    workers: Annotated[int, typer.Option("--workers", min=0, help="Processes that decode; 0 takes one per core.")] = 0,
-    timeout: Annotated[
-        float, typer.Option("--timeout", metavar="S", help="Seconds that reading a video may take.")
-    ] = 600,
-    misses: Annotated[int, typer.Option("--misses", min=0, help="Film strips to draw of the worst misses.")] = 6,
-    cam: Annotated[bool, typer.Option("--cam", help="Draw Grad-CAM below the misses.")] = False,
-    cam_layer: Annotated[
-        list[str] | None, typer.Option("--cam-layer", metavar="MODULE", help="What Grad-CAM looks at; may be repeated.")
-    ] = None,
-    tensorboard: Annotated[
-        bool, typer.Option("--tensorboard", help="Write events for TensorBoard, too; its extra is needed.")
-    ] = False,
-    seed: SeedOpt = 0,
-    limit: LimitOpt = None,
-    overwrite: OverwriteOpt = False,
-    json: JsonOpt = False,
-) -> None:
-    """Measure the accuracy of a model on a list of clips. Running it again resumes."""
-    from vidbench.cli.requests import ask, weights_at_hand
-
-    values = dict(locals())
-    weights_at_hand(model, weights, pull)
-    from vidbench.model.evaluate import EvaluateRequest, evaluate
-
-    values |= {"compile": values.pop("compile_"), "timeout_s": timeout, "cam_layers": tuple(cam_layer or ())}
-    result = evaluate(ask(EvaluateRequest, values, {"timeout_s": "--timeout"}), console.reporter())
-    if not result.first:
-        return
-    console.show(result, json, _show_eval)
-    console.end(result.summary["failed"], result.out / "summary.json")
-
-
-def _show_eval(result: EvaluateResult) -> None:
-    found = result.summary
-    head = [("model", found["model"]), ("views", found["protocol"]["views"]), ("clips", found["evaluated"])]
-    head.append(("failed", found["failed"]))
-    if found["task"] == "multilabel":
-        figures = [
-            ("mAP", console.share(found["mean_ap"], 2)),
-            ("95 % interval", f"{found['mean_ap_low']:.1%} to {found['mean_ap_high']:.1%}"),
-        ]
-    else:
-        figures = [
-            ("top-1", console.share(found["top1"], 2)),
-            ("95 % interval", f"{found['top1_low']:.1%} to {found['top1_high']:.1%}"),
-            ("top-5", console.share(found["top5"], 2)),
-            ("mean class", console.share(found["mean_class_accuracy"], 2)),
-        ]
-    cells = [*head, *figures]
-    console.table(tuple(name for name, _ in cells), [tuple(value for _, value in cells)])
-    used = found["protocol"]
-    size = f"{used['frames']}x{used['stride']}, short side {used['short_side']}, crop {used['crop']}"
-    console.out(f"protocol: {used['rule']} {used['views']}, {size}, resize {used['resize']}, {found['precision']}")
-    if found["defence"]:
-        console.out(f"defence: {found['defence']}")
-    console.out(f"coverage: {found['evaluated']} evaluated / {found['listed']} listed")
-    verdict = found["verdict"]
-    if verdict["published"] is not None or verdict["causes"]:
-        for line in verdict["lines"]:
-            console.out(line)
-    console.out(f"run: {result.out}")
-
-
+app.command("eval")(eval_)
 app.command()(finetune)
 app.command()(predict)
 app.command()(profile)
 app.command()(augment)
 app.command()(score)
+app.command()(table)

@@ -10,6 +10,7 @@ import typer
 from vidbench.cli import console
 from vidbench.cli.options import (
     DecoderOpt,
+    DefenceOpt,
     DeviceOpt,
     JsonOpt,
     LimitOpt,
@@ -28,17 +29,37 @@ if TYPE_CHECKING:
 
 
 def finetune(
+    context: typer.Context,
     model: ModelArg,
     clips: ListArg,
     task: Annotated[
         str | None,
         typer.Option(
-            "--task", metavar="classify|multilabel", help="One class per clip, or any number; default: the model's own."
+            "--task",
+            metavar="classify|multilabel|detect",
+            help="One class per clip, any number, or any number for each person; default: the model's own.",
         ),
     ] = None,
     init: Annotated[
-        str, typer.Option("--init", metavar="scratch|pretrained|FILE", help="Weights to start from.")
+        str,
+        typer.Option(
+            "--init",
+            metavar="scratch|pretrained|NAME|FILE",
+            help="Weights to start from: published ones, a published start by its name, or a file.",
+        ),
     ] = "scratch",
+    checkpoint: Annotated[
+        Path | None, typer.Option("--checkpoint", metavar="FILE", help="The published file of the start --init names.")
+    ] = None,
+    recipe: Annotated[
+        str | None,
+        typer.Option(
+            "--recipe", metavar="NAME|FILE", help="Settings of others: severe-ava, ..., .toml or PySlowFast's .yaml."
+        ),
+    ] = None,
+    faithful: Annotated[
+        bool, typer.Option("--faithful", help="Take what a recipe's authors contradict themselves in, too.")
+    ] = False,
     out: OutOpt = None,
     val: Annotated[
         Path | None, typer.Option("--val", metavar="LIST", help="Measure each epoch on it; the best is kept.")
@@ -118,12 +139,140 @@ def finetune(
             help="As randaugment, mixup:0.8, erasing:0.25 or w4; repeatable. `model augment` shows all.",
         ),
     ] = None,
+    frames: Annotated[
+        int | None, typer.Option("--frames", metavar="N", help="Of a clip; default: the model's.")
+    ] = None,
+    stride: Annotated[int | None, typer.Option("--stride", metavar="N", help="Frames between two of a clip.")] = None,
+    crop_size: Annotated[
+        int | None, typer.Option("--crop-size", metavar="PX", help="Side of the square crop; default: the model's.")
+    ] = None,
+    short_side: Annotated[
+        int | None, typer.Option("--short-side", metavar="PX", help="That the centre crop of a test is taken from.")
+    ] = None,
+    dropout: Annotated[
+        float | None, typer.Option("--dropout", metavar="P", help="Before the head; default: the model's own.")
+    ] = None,
     flip: Annotated[
         float, typer.Option("--flip", help="Probability of a flip; 0 where left and right are classes.")
     ] = 0.5,
-    jitter: Annotated[float, typer.Option("--jitter", help="Largest short side as a multiple of the crop.")] = 1.25,
+    jitter: Annotated[
+        str,
+        typer.Option(
+            "--jitter", metavar="F|LOW-HIGH", help="Largest short side as a multiple of the crop, or pixels: 256-320."
+        ),
+    ] = "1.25",
+    jitter_rule: Annotated[
+        str, typer.Option("--jitter-rule", metavar="uniform|inverse", help="What is uniform: the side, or its inverse.")
+    ] = "uniform",
+    crop: Annotated[
+        str,
+        typer.Option(
+            "--crop",
+            metavar="jitter|random-resized[:LOW..HIGH]",
+            help="Scale and crop, or scale a random part of this share of the area.",
+        ),
+    ] = "jitter",
+    repeat: Annotated[
+        int, typer.Option("--repeat", min=1, metavar="N", help="Clips of each video in an epoch; they share a batch.")
+    ] = 1,
+    clip_labels: Annotated[
+        str | None,
+        typer.Option(
+            "--clip-labels",
+            metavar="clip|video",
+            help="Classes of a training clip: of its frames, or of its video; default: of its frames where known.",
+        ),
+    ] = None,
+    head: Annotated[
+        str | None,
+        typer.Option(
+            "--head", metavar="linear|ml-decoder|ml-decoder-learnt", help="Classifying layer; default: the start's."
+        ),
+    ] = None,
+    adversarial: Annotated[
+        str | None,
+        typer.Option(
+            "--adversarial",
+            metavar="fgsm|pgd|trades|w4[:SETTING=VALUE,...]",
+            help="Train on attacked clips, as pgd:eps=8/255,steps=10,step=2/255.",
+        ),
+    ] = None,
+    eps_warmup: Annotated[
+        str | None,
+        typer.Option(
+            "--eps-warmup",
+            metavar="EPOCHS|E=SHARE,...",
+            help="Epochs in which their eps rises from 0, or shares of it from epochs on, as 0=0.5,4=1.",
+        ),
+    ] = None,
+    robust_val: Annotated[
+        str | None,
+        typer.Option(
+            "--robust-val",
+            metavar="pgd[:SETTING=VALUE,...]|none",
+            help="Attack --val after each epoch; default: as --adversarial, with ten steps.",
+        ),
+    ] = None,
+    robust_val_clips: Annotated[
+        int, typer.Option("--robust-val-clips", min=1, metavar="N", help="At most so many of its clips.")
+    ] = 64,
+    best: Annotated[
+        str, typer.Option("--best", metavar="clean|robust", help="Figure of --val that the kept epoch is best in.")
+    ] = "clean",
+    defence: DefenceOpt = None,
+    boxes: Annotated[
+        str | None, typer.Option("--boxes", metavar="truth|detected|both", help="detect: boxes to train on.")
+    ] = None,
+    val_boxes: Annotated[
+        str | None, typer.Option("--val-boxes", metavar="truth|detected", help="detect: boxes to validate on.")
+    ] = None,
+    min_score: Annotated[
+        float | None, typer.Option("--min-score", help="detect: least score of detected boxes; default: 0.9.")
+    ] = None,
+    negatives: Annotated[
+        bool, typer.Option("--negatives/--no-negatives", help="detect: train on persons without an action, too.")
+    ] = True,
+    val_every: Annotated[
+        int, typer.Option("--val-every", min=1, metavar="N", help="detect: validate on every Nth second.")
+    ] = 1,
+    min_visible: Annotated[
+        float, typer.Option("--min-visible", help="detect: share of a box that a random crop has to show.")
+    ] = 0.25,
+    videos: Annotated[
+        Path | None, typer.Option("--videos", metavar="DIR", help="detect: read frames straight from these videos.")
+    ] = None,
+    frame_dir: Annotated[
+        Path | None, typer.Option("--frame-dir", metavar="DIR", help="detect: where paths of frame lists start.")
+    ] = None,
+    first_second: Annotated[
+        int, typer.Option("--first-second", metavar="S", help="detect: the second that the first frame shows.")
+    ] = 900,
+    video_start: Annotated[
+        int | None, typer.Option("--video-start", metavar="S", help="detect: where that is in the video files.")
+    ] = None,
+    skip_missing: Annotated[
+        bool, typer.Option("--skip-missing", help="detect: leave out what has no frames, instead of refusing.")
+    ] = False,
+    scorer: Annotated[
+        str, typer.Option("--scorer", metavar="activitynet|pyslowfast|mmaction2", help="detect: whose rules of mAP.")
+    ] = "pyslowfast",
+    dilated: Annotated[
+        bool | None, typer.Option("--dilated/--not-dilated", help="detect: last stage at twice the resolution.")
+    ] = None,
+    aligned: Annotated[
+        bool | None, typer.Option("--aligned/--not-aligned", help="detect: RoIAlign's half-pixel shift.")
+    ] = None,
     pull: PullOpt = False,
     device: DeviceOpt = "auto",
+    devices: Annotated[
+        str | None,
+        typer.Option(
+            "--devices", metavar="N|cuda:0,cuda:1|cpu:N", help="A process on each; --batch is that of all together."
+        ),
+    ] = None,
+    sync_bn: Annotated[
+        bool, typer.Option("--sync-bn/--no-sync-bn", help="Batch normalisation over the clips of all processes.")
+    ] = True,
     decoder: DecoderOpt = "pyav",
     workers: WorkersOpt = 0,
     cache_mb: Annotated[int, typer.Option("--cache-mb", min=0, help="Memory for decoded videos.")] = 2048,
@@ -142,14 +291,26 @@ def finetune(
     json: JsonOpt = False,
 ) -> None:
     """Train a model on a list of clips. Running it again resumes where its state was last stored."""
-    from vidbench.cli.requests import ask, weights_at_hand
+    from vidbench.cli.requests import ask, typed, weights_at_hand
+    from vidbench.errors import UsageError
 
     values = {name: value for name, value in locals().items() if value is not None}
-    weights_at_hand(model, init, pull)
+    weights_at_hand(model, "pretrained" if init == "supervised" and checkpoint is None else init, pull)
+    if recipe is not None:
+        from vidbench.model.recipe import read_recipe, resolve
+
+        found = resolve(read_recipe(recipe), typed(context, values), faithful)
+        for line in found.lines:
+            console.reporter().info(line)
+        values |= found.values
+    elif faithful and task != "detect":
+        raise UsageError("--faithful is for recipes that contradict themselves", "Say --recipe severe-ava, for one.")
     from vidbench.model.finetune import FinetuneRequest
     from vidbench.model.finetune import finetune as train
 
     result = train(ask(FinetuneRequest, values), console.reporter())
+    if not result.first:
+        return
     console.show(result, json, _show_finetune)
     console.end(result.summary["failed"], result.out / "summary.json")
 

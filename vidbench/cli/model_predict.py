@@ -94,7 +94,7 @@ def predict(
     from vidbench.cli.requests import weights_at_hand
     from vidbench.model.zoo import MODELS
 
-    task = MODELS.get(model).task if model in MODELS else "classify"
+    task = MODELS.get(model).task if model in MODELS else _task_of(model)
     detects = task == "detect"
     _refuse_foreign(model, task, values)
     weights_at_hand(model, weights, pull)
@@ -103,6 +103,12 @@ def predict(
         from vidbench.errors import FindingsError
 
         raise FindingsError(f"{result.failed} of {len(result.videos)} videos could not be looked at")
+
+
+def _task_of(model: str) -> str:
+    from vidbench.model.resolve import task_of
+
+    return task_of(model)
 
 
 def _classes(values: dict[str, Any]) -> PredictResult:

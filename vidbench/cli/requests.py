@@ -7,6 +7,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TypeVar
 
+import typer
 from pydantic import BaseModel, ValidationError
 
 from vidbench.cli import console
@@ -30,6 +31,12 @@ def weights_at_hand(model: str, weights: str, pull: bool) -> None:
         require(card)
     elif weights in tags(card) and not Path(weights).exists():
         require(card, tag=weights)
+
+
+def typed(context: typer.Context, options: Mapping[str, object]) -> dict[str, object]:
+    """Those of the options that the user gave, and did not leave at their default."""
+    sources = {name: context.get_parameter_source(name) for name in options}
+    return {name: options[name] for name, source in sources.items() if source and source.name == "COMMANDLINE"}
 
 
 def ask(kind: type[M], options: Mapping[str, object], spelled: Mapping[str, str] = MappingProxyType({})) -> M:

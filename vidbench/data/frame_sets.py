@@ -42,6 +42,18 @@ class FrameRows:
         Raises:
             VideoError: The frame list is gone, or these rows of it changed.
         """
+        return tuple(os.path.join(self.root, line.split(" ")[3]) for line in self._lines())
+
+    def labels(self) -> tuple[tuple[int, ...], ...]:
+        """The classes of each frame, in the same order.
+
+        Raises:
+            VideoError: As of `files`.
+        """
+        cells = (line.rpartition(" ")[2].strip('"') for line in self._lines())
+        return tuple(tuple(map(int, cell.split(","))) if cell else () for cell in cells)
+
+    def _lines(self) -> list[str]:
         try:
             with open(self.source, "rb") as stream:
                 stream.seek(self.offset)
@@ -51,8 +63,7 @@ class FrameRows:
         if zlib.crc32(data) != self.crc:
             raise VideoError(f"the frame list {self.source} changed since it was read")
         # the checksum holds, so these are the rows that were understood before
-        lines = data.decode().removesuffix("\n").split("\n")
-        return tuple(os.path.join(self.root, line.split(" ")[3]) for line in lines)
+        return [line.removesuffix("\r") for line in data.decode().removesuffix("\n").split("\n")]
 
 
 @dataclass(frozen=True, slots=True)

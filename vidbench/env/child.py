@@ -9,6 +9,7 @@ Each stage gives a line when it begins and one when it ends; a stage with no sec
 from __future__ import annotations
 
 import importlib
+import importlib.util
 import json
 import os
 import resource
@@ -240,12 +241,34 @@ class _Lazy(types.ModuleType):
     def __getattr__(self, name: str) -> Any:
         if name.startswith("__"):
             raise AttributeError(name)
+        if name == "disallow_in_graph":
+            # what torchcodec says of its operators to the compiler, and changes nothing of them
+            return lambda function: function
 
         def call(*arguments: Any, **named: Any) -> Any:
-            sys.modules.pop(self.__name__, None)
+            for stand_in in _STAND_INS:
+                sys.modules.pop(stand_in, None)
             return getattr(importlib.import_module(self.__name__), name)(*arguments, **named)
 
         return call
+
+
+_STAND_INS = ("torch._dynamo", "torch._dynamo.utils")
+_COMPILER_NEEDS = ("sympy", "networkx")
+
+
+def stand_in_for_the_compiler() -> None:
+    """Keep torchvision and torchcodec from loading the compiler of torch, which takes longer than all the rest.
+
+    torchvision takes a function of it that is called on a GPU alone, torchcodec one that changes nothing here. Where
+    a package is missing that the compiler needs and torch itself does not, nothing is kept from failing.
+    """
+    if any(importlib.util.find_spec(name) is None for name in _COMPILER_NEEDS):
+        return
+    for name in _STAND_INS:
+        module = _Lazy(name)
+        module.__path__ = []
+        sys.modules[name] = module
 
 
 def main(argument: str) -> None:
@@ -258,9 +281,8 @@ def main(argument: str) -> None:
     os.dup2(2, 1)
     warnings.simplefilter("ignore")
     if request.get("lazy"):
-        # torchvision takes the compiler of torch along, for one function that is called on a GPU alone:
-        # half of the time of this check; whoever asks repeats a failure without the stand-in
-        sys.modules["torch._dynamo.utils"] = _Lazy("torch._dynamo.utils")
+        # whoever asks repeats a failure without the stand-in
+        stand_in_for_the_compiler()
     # whoever started this ends it at the limit; without them it must not hang for ever
     signal.signal(signal.SIGALRM, signal.SIG_DFL)
     for stage in request["stages"]:

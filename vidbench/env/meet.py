@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import importlib
 import json
 import os
 import sys
@@ -10,7 +11,7 @@ import sys
 
 def compute() -> None:
     """A 3-D convolution and a matrix product on each device, compared with float64 on the CPU."""
-    import torch
+    torch = importlib.import_module("torch")
 
     generator = torch.Generator().manual_seed(0)
     clip = torch.rand(1, 3, 4, 32, 32, generator=generator, dtype=torch.float64)
@@ -35,8 +36,8 @@ def compute() -> None:
 
 def meet(backend: str) -> None:
     """Add the ranks up, in all processes."""
-    import torch
-    import torch.distributed as dist
+    torch = importlib.import_module("torch")
+    dist = importlib.import_module("torch.distributed")
 
     rank = int(os.environ["RANK"])
     device = torch.device("cuda", int(os.environ["LOCAL_RANK"])) if backend == "nccl" else torch.device("cpu")

@@ -86,7 +86,7 @@ class DetectTrackRequest(BaseModel):
     tracker: str | None = None
     rate: int = 10
     margin: int = Field(default=2, ge=0, le=3600)
-    max_gap_s: float = Field(default=2.0, ge=0, le=60)
+    max_gap_s: float = Field(default=3.0, ge=0, le=60)
     min_boxes: int | None = Field(default=None, ge=1, le=10_000)
     shots: bool = True
     actions: str = "ava_80"

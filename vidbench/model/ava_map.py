@@ -42,8 +42,8 @@ class Boxes:
         return Boxes(self.image[rows], self.action[rows], self.box[rows], self.score[rows])
 
 
-def true_positives(detections: Boxes, truth: Boxes) -> Bools:
-    """Which detections are right.
+def claims(detections: Boxes, truth: Boxes) -> Ints:
+    """Which box of the ground truth each detection finds; those that find one are right.
 
     A detection is compared with the boxes of its image and action. It claims the one that it overlaps most, the
     first of them where several are equal. It is right where the overlap is `IOU` or more and no detection above it
@@ -54,7 +54,7 @@ def true_positives(detections: Boxes, truth: Boxes) -> Bools:
         truth: In the order in which equal overlaps are settled.
 
     Returns:
-        (N,) one for each detection.
+        (N,) the row of the box in `truth` for each detection; -1 where it is wrong.
     """
     width = int(max(detections.action.max(initial=0), truth.action.max(initial=0))) + 1
     keys = truth.image * width + truth.action
@@ -63,15 +63,21 @@ def true_positives(detections: Boxes, truth: Boxes) -> Bools:
     first = np.searchsorted(keys, wanted, "left")
     many = np.searchsorted(keys, wanted, "right") - first
     rows = np.flatnonzero(many)
-    claims, claimed = [], []
+    claimants, claimed = [], []
     for part in _parts(rows, many[rows]):
         at, best = _best(detections, truth, by_key, part, first[part], many[part])
-        claims.append(at)
+        claimants.append(at)
         claimed.append(best)
-    right = np.zeros(len(detections), dtype=bool)
-    if claims:
-        _, foremost = np.unique(np.concatenate(claimed), return_index=True)
-        right[np.concatenate(claims)[foremost]] = True
+    found = np.full(len(detections), -1, dtype=np.int64)
+    if claimants:
+        boxes, foremost = np.unique(np.concatenate(claimed), return_index=True)
+        found[np.concatenate(claimants)[foremost]] = boxes
+    return found
+
+
+def true_positives(detections: Boxes, truth: Boxes) -> Bools:
+    """Which detections are right, (N,): those that find a box of the ground truth, see `claims`."""
+    right: Bools = claims(detections, truth) >= 0
     return right
 
 

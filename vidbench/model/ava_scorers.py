@@ -11,7 +11,7 @@ from typing import Literal, get_args
 import numpy as np
 
 from vidbench.model.ava_boxes import Shape, Table
-from vidbench.model.ava_map import Bools, Boxes, Ints, Reals, average_precision, by_action, true_positives
+from vidbench.model.ava_map import Bools, Boxes, Ints, Reals, average_precision, by_action, claims
 
 Scorer = Literal["activitynet", "pyslowfast", "mmaction2"]
 SCORERS: tuple[Scorer, ...] = get_args(Scorer)
@@ -134,12 +134,18 @@ class Scored:
         detections_left_out: Detections that do not count, by reason; each stands at its first reason.
         truth_left_out: Boxes of the ground truth, likewise.
         excluded_missed: Boxes of excluded seconds that count as missed, by `Rules.excluded_truth`.
+        detections: Those that count, in the order in which they claim boxes.
+        found: Of each of them the row in `truth` that it finds; -1 where it is wrong.
+        truth: The boxes that can be found.
     """
 
     classes: dict[int, ClassScore]
     detections_left_out: dict[str, int]
     truth_left_out: dict[str, int]
     excluded_missed: int
+    detections: Boxes
+    found: Ints
+    truth: Boxes
 
 
 def score_tables(detections: Table, truth: Table, classes: Sequence[int], rules: Rules, excluded: Ints) -> Scored:
@@ -182,11 +188,16 @@ def score_tables(detections: Table, truth: Table, classes: Sequence[int], rules:
 
     matched = truth_sieve.boxes
     matched = matched.take(np.lexsort((_places(matched, rules.sorted, None), matched.image)))
+    counted, findable = (_single(sieve.boxes), _single(matched)) if rules.single else (sieve.boxes, matched)
+    found = claims(counted, findable)
     return Scored(
-        _per_class(sieve.boxes, matched, known if rules.excluded_truth else matched, classes, rules),
+        _per_class(counted, found >= 0, known if rules.excluded_truth else matched, classes, rules),
         sieve.left_out,
         truth_sieve.left_out,
         missed,
+        sieve.boxes,
+        found,
+        matched,
     )
 
 
@@ -206,11 +217,8 @@ class _Sieve:
 
 
 def _per_class(
-    detections: Boxes, matched: Boxes, counted: Boxes, classes: Sequence[int], rules: Rules
+    detections: Boxes, right: Bools, counted: Boxes, classes: Sequence[int], rules: Rules
 ) -> dict[int, ClassScore]:
-    if rules.single:
-        detections, matched = _single(detections), _single(matched)
-    right = true_positives(detections, matched)
     rows = by_action(detections.action)
     positives = {action: len(boxes) for action, boxes in by_action(counted.action).items()}
     none = np.zeros(0, dtype=np.int64)

@@ -22,6 +22,7 @@ from torch import Tensor, nn
 
 from vidbench.errors import InputError, disk_errors
 from vidbench.model.caffe2 import read_blobs
+from vidbench.model.roi import RoISettings
 from vidbench.model.sniff import FileKind, sniff
 from vidbench.model.variant import UNCHANGED, Variant
 from vidbench.model.zoo import MODELS, Preprocess
@@ -119,6 +120,7 @@ class ModelInfo:
         variant: How the network differs from the catalogue's; the file says so only where it does.
         task: What the network was trained for; "" for the catalogue's. "multilabel" of a classifier: probabilities by
             sigmoid; "detect": the network is the trunk of an action detector.
+        roi: How a detector takes regions; None of a classifier.
     """
 
     architecture: str
@@ -129,6 +131,7 @@ class ModelInfo:
     schema_version: int = SCHEMA_VERSION
     variant: Variant = UNCHANGED
     task: Literal["", "classify", "multilabel", "detect"] = ""
+    roi: RoISettings | None = None
 
 
 def read_state(path: Path, beside: tuple[str, ...] = ()) -> StateFile:
@@ -315,6 +318,7 @@ def read_model(path: Path) -> tuple[ModelInfo, Path]:
         schema_version=parsed.schema_version,
         variant=parsed.variant,
         task=parsed.task,
+        roi=parsed.roi,
     )
     return info, tensors
 
@@ -495,15 +499,18 @@ class _ModelFile(BaseModel):
     weights: _Weights
     variant: Variant = UNCHANGED
     task: Literal["", "classify", "multilabel", "detect"] = ""
+    roi: RoISettings | None = None
 
 
 def _document(info: ModelInfo) -> dict[str, Any]:
-    document = asdict(info)
+    document = {**asdict(info), "variant": info.variant.facts()}
     if info.variant == UNCHANGED:
         # so that earlier versions, which know no variants, still read what they can use
         del document["variant"]
     if not info.task:
         del document["task"]
+    if info.roi is None:
+        del document["roi"]
     # the version first: it says how to read the rest
     return {"schema_version": document.pop("schema_version"), **document}
 
@@ -517,10 +524,19 @@ def _parse(path: Path, source: bytes | Mapping[str, Any]) -> _ModelFile:
         wrong = error.errors(include_url=False)[0]
         where = ".".join(str(step) for step in wrong["loc"])
         raise InputError(f"{path}: {where + ': ' if where else ''}{wrong['msg']}") from error
-    reason = _wrong_value(parsed, given["preprocess"])
+    reason = _wrong_value(parsed, given["preprocess"]) or _wrong_regions(parsed, given.get("roi"))
     if reason:
         raise InputError(f"{path}: {reason}")
     return parsed
+
+
+def _wrong_regions(parsed: _ModelFile, roi: Mapping[str, Any] | None) -> str:
+    """What is wrong with a detector's settings, or nothing."""
+    detects = (parsed.task or MODELS.get(parsed.architecture).task) == "detect"
+    if detects != (parsed.roi is not None):
+        return "roi: Field required, as this is a detector" if detects else "roi: there are no boxes"
+    absent = [item.name for item in fields(RoISettings) if roi is not None and item.name not in roi]
+    return f"roi.{absent[0]}: Field required" if absent else ""
 
 
 def _wrong_value(parsed: _ModelFile, preprocess: Mapping[str, Any]) -> str:

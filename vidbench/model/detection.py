@@ -2,54 +2,81 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 from torchvision.ops import roi_align  # type: ignore[import-untyped]
 
-from vidbench.errors import InputError, UnknownNameError
+from vidbench.errors import InputError
 from vidbench.formats.labels import table
 from vidbench.model.card import ModelCard, Preprocess
-from vidbench.model.checkpoint import load_strict, read_state
+from vidbench.model.checkpoint import load_strict, read_model, read_state
 from vidbench.model.remap import map_state
 from vidbench.model.resnet3d import build_resnet3d_trunk
+from vidbench.model.resolve import FINDS, how_to_use, model_path
+from vidbench.model.roi import RoISettings, roi_of
 from vidbench.model.slowfast import build_slowfast_trunk
+from vidbench.model.trunk import build_trunk, features_of
+from vidbench.model.variant import UNCHANGED, Variant, apply_variant
 from vidbench.model.weights import require, tags
 from vidbench.model.zoo import MODELS
 from vidbench.progress import Reporter
 from vidbench.runs import file_sha256
 
-# of the features that regions are cut from: the last stage keeps the resolution of the one before
+HEAD = "detection_head."
+"""Front of the names of what is not the trunk's in a `BoxNet`."""
+TRUNK = "model."
+"""Front of the names of the trunk's tensors there; behind it they have the names of the classifier's network."""
+
+# of the published networks' features: the last stage keeps the resolution of the one before
 _SCALE = 1 / 16
-_REGION = 7
 
 
 class RoIHead(nn.Module):
     """Logits of each box from the features of the whole clip.
 
-    Mean over time, RoIAlign to 7 x 7, the largest value of each channel, dropout, one linear layer. The name of its
-    linear layer, `proj`, is that of pytorchvideo's `ResNetRoIHead`, which has a sigmoid after it; here there is none.
+    Mean over time (however many frames there are), RoIAlign to a square region, the largest value of each channel,
+    dropout, one linear layer. The name of its linear layer, `proj`, is that of pytorchvideo's `ResNetRoIHead`, which
+    has a sigmoid after it; here there is none.
 
     Args:
         channels: Of the features.
         num_classes: Outputs.
         aligned: RoIAlign's half-pixel shift: detectron2's `ROIAlign` has it unless told otherwise, the published
             AVA networks were trained without.
+        scale: Positions of the features per pixel of the clip.
+        region: Positions of a region's side.
+        dropout: Probability of the dropout.
     """
 
-    def __init__(self, channels: int, num_classes: int, *, aligned: bool = False) -> None:
+    def __init__(
+        self,
+        channels: int,
+        num_classes: int,
+        *,
+        aligned: bool = False,
+        scale: float = _SCALE,
+        region: int = 7,
+        dropout: float = 0.5,
+    ) -> None:
         super().__init__()
         self.aligned = aligned
-        self.dropout = nn.Dropout(0.5)
+        self.scale = scale
+        self.region = region
+        self.dropout = nn.Dropout(dropout)
         self.proj = nn.Linear(channels, num_classes)
 
     def forward(self, features: Tensor, boxes: Tensor) -> Tensor:
         """`(N, C, t, h, w)` features and `(M, 5)` boxes to `(M, num_classes)` logits."""
         flat = features.mean(2)
-        regions = roi_align(flat, boxes.to(flat.dtype), _REGION, _SCALE, sampling_ratio=0, aligned=self.aligned)
-        result: Tensor = self.proj(self.dropout(regions.flatten(2).max(dim=2).values))
+        # in half precision boxes would be moved by pixels, and of many clips to another
+        flat = flat.float() if flat.dtype in (torch.float16, torch.bfloat16) else flat
+        at = boxes.to(flat.dtype)
+        regions = roi_align(flat, at, self.region, self.scale, sampling_ratio=0, aligned=self.aligned)
+        largest = regions.flatten(2).max(dim=2).values.to(features.dtype)
+        result: Tensor = self.proj(self.dropout(largest))
         return result
 
 
@@ -59,7 +86,7 @@ class BoxNet(nn.Module):
     Its parts have the names of pytorchvideo's `DetectionBBoxNetwork`.
 
     Args:
-        model: Normalised clips to features at a sixteenth of their resolution.
+        model: Normalised clips to features, `(N, C, t, h, w)`.
         detection_head: Features and boxes to logits.
     """
 
@@ -138,7 +165,7 @@ class LoadedDetector:
     Attributes:
         detector: On the device that was asked for.
         reference: What the user typed.
-        architecture: The catalogue name of the network.
+        architecture: The catalogue name of the network, or of the classifier whose trunk it has.
         weights: "pretrained", "random", the tag of published weights, or the file.
         weights_sha256: Of the file; for random weights "random:<seed>".
         card: The catalogue's facts.
@@ -169,21 +196,24 @@ def load_detector(
     """Load the action detector that `reference` names.
 
     Args:
-        reference: A catalogue name, of a card whose task is "detect".
-        weights: "pretrained", the tag of other published weights of the card, "random", or a file in the layout of
-            PySlowFast, Caffe2 or pytorchvideo.
+        reference: A catalogue name, of a card whose task is "detect"; or a run folder of
+            `model finetune --task detect`, its `model.json` or `model.safetensors`.
+        weights: For a catalogue name: "pretrained", the tag of other published weights of the card, "random", or a
+            file in the layout of PySlowFast, Caffe2 or pytorchvideo.
         pull: Download published weights that are missing.
         seed: Of random weights.
         device: Where the network goes; the CPU by default.
         reporter: Hears of a download.
 
     Raises:
-        UnknownNameError: No such name.
+        UnknownNameError: Neither a name nor something that exists.
         MissingError: The published weights are not here.
         InputError: A model that is no detector, no such file, or one that does not fit the network.
     """
     if reference not in MODELS:
-        raise UnknownNameError("action detector", reference, detectors(), "`vidbench model list` shows all.")
+        loaded = _from_run(reference, weights)
+        loaded.detector.eval().to(device or torch.device("cpu"))
+        return loaded
     card = MODELS.get(reference)
     if card.task != "detect":
         raise InputError(f"{reference} is no action detector", f"Choose one of {', '.join(detectors())}.")
@@ -208,6 +238,19 @@ def load_detector(
     return LoadedDetector(detector, reference, reference, weights, sha256, card)
 
 
+def _from_run(reference: str, weights: str) -> LoadedDetector:
+    info, path = read_model(model_path(reference, weights, "action detector", detectors()))
+    card = MODELS.get(info.architecture)
+    if info.roi is None:
+        raise InputError(
+            f"{reference} is no action detector: it finds {FINDS[info.task or card.task]}",
+            f"`vidbench model finetune {card.name} SET --task detect --init {reference}` makes one of it.",
+        )
+    detector = build_detector_on(card, len(info.classes), info.classes, 0, info.preprocess, info.variant, roi=info.roi)
+    load_strict(detector.net, read_state(path).tensors, source=str(path))
+    return LoadedDetector(detector, reference, info.architecture, str(path), file_sha256(path), card)
+
+
 def build(card: ModelCard, num_classes: int, classes: tuple[str, ...], seed: int) -> ActionDetector:
     """A detector with fresh weights drawn from `seed`."""
     with torch.random.fork_rng(devices=[]):
@@ -216,6 +259,62 @@ def build(card: ModelCard, num_classes: int, classes: tuple[str, ...], seed: int
     if not isinstance(net, BoxNet):
         raise InputError(f"{card.name} is no action detector: its network takes no boxes")
     return ActionDetector(net, card.preprocess, num_classes, classes)
+
+
+def build_detector_on(
+    card: ModelCard,
+    num_classes: int,
+    classes: tuple[str, ...],
+    seed: int,
+    preprocess: Preprocess | None = None,
+    variant: Variant = UNCHANGED,
+    *,
+    roi: RoISettings | None = None,
+) -> ActionDetector:
+    """A detector with fresh weights on a 3-D network of the catalogue, a classifier of clips or a detector.
+
+    The classifier's head is cut off; `vidbench.model.trunk.build_trunk` says where, and what of which network allows
+    clips of any size. Regions are taken at the resolution of its features, which is found out.
+
+    Args:
+        card: The network.
+        num_classes: Of each box.
+        classes: Their names; may be empty.
+        seed: Of the weights.
+        preprocess: The clips it wants, the card's by default: the whole frame with its short side at `short_side`
+            when it is asked, crops of `crop` pixels in training. Never scaled to a fixed shape, which would bend
+            persons, whatever the classifier does.
+        variant: What the network has otherwise than the catalogue's; its classifying layer does not matter.
+        roi: How regions are taken; `vidbench.model.roi.roi_of` by default.
+
+    Raises:
+        InputError: A network of single frames, one that cannot be dilated, or one that finds persons; or the
+            variant's layers are not this network's.
+    """
+    roi = roi or roi_of(card)
+    size = whole_frames(preprocess or card.preprocess)
+    if card.task == "persons":
+        raise InputError(f"{card.name} is no network of clips: it finds {FINDS[card.task]}", how_to_use(card))
+    if card.task == "detect" and not roi.dilated:
+        raise InputError(
+            f"{card.name} has a dilated last stage", "Leave it so, or build a detector on the classifier of its family."
+        )
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        net = card.build(num_classes)
+        apply_variant(net, replace(variant, classifier=""))
+        if not isinstance(net, BoxNet):
+            trunk = build_trunk(net, card, roi.dilated)
+            found = features_of(trunk, size.frames)
+            net = BoxNet(trunk, RoIHead(found.channels, num_classes, scale=1 / found.stride))
+    head = net.detection_head
+    head.aligned, head.region, head.dropout.p = roi.aligned, roi.region, roi.dropout
+    return ActionDetector(net, size, num_classes, classes)
+
+
+def whole_frames(preprocess: Preprocess) -> Preprocess:
+    """The same input without scaling to a fixed shape: boxes want the frame's own."""
+    return replace(preprocess, fixed=None)
 
 
 def class_names(card: ModelCard) -> tuple[str, ...]:

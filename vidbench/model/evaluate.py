@@ -28,7 +28,7 @@ from vidbench.model.metrics import argmax, rank_of
 from vidbench.model.misses import write_misses
 from vidbench.model.protocol import Protocol
 from vidbench.model.reading import Reader, read_all
-from vidbench.model.resolve import LoadedModel, load_model
+from vidbench.model.resolve import LoadedModel, load_model, tell_of_defence
 from vidbench.model.scoring import Scored, Scorer, batch_for, require_compiler
 from vidbench.model.shards import LARGE, PATTERN, Team, gather, share_of
 from vidbench.model.summary import class_names, summarise
@@ -173,6 +173,7 @@ def _prepare(request: EvaluateRequest, team: Team, reporter: Reporter) -> _Asked
     model = load_model(
         request.model, weights=request.weights, pull=request.pull, seed=request.seed, device=device, reporter=reporter
     )
+    tell_of_defence(model, request.defence, reporter)
     if request.defence is not None:
         model = replace(model, classifier=defend(model.classifier, request.defence))
     classifier = model.classifier

@@ -148,7 +148,8 @@ class TrainingEvents:
     """The course of a training as events, written as it goes; what `folder` held of an earlier start is replaced.
 
     Tags, all over the number of the step: `step/loss` and `step/lr` of every step; `epoch/train_loss`,
-    `epoch/train_top1` and `epoch/val_top1` where an epoch ends.
+    `epoch/train_top1`, `epoch/val_top1`, `epoch/val_mean_ap` and `epoch/val_robust_top1`, what there is of them, where
+    an epoch ends.
 
     Raises:
         MissingError: The extra `tensorboard` is not installed.
@@ -170,7 +171,7 @@ class TrainingEvents:
 
     def epoch(self, record: Mapping[str, Any], step: int) -> None:
         """A line of `epochs.jsonl`, and the number of its last step."""
-        for name in ("train_loss", "train_top1", "val_top1"):
+        for name in ("train_loss", "train_top1", "val_top1", "val_mean_ap", "val_robust_top1"):
             if record.get(name) is not None:
                 self._writer.add_scalar(f"epoch/{name}", record[name], step)
 

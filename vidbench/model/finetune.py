@@ -1,59 +1,87 @@
-"""`vidbench model finetune`: train a classifier on a list of clips, epoch by epoch, resumable."""
+"""`vidbench model finetune`: train a network on clips, or on boxes in clips, epoch by epoch, resumable."""
 
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import torch
-from pydantic import Field
+from pydantic import BeforeValidator, Field
 
-from vidbench.errors import InputError
+from vidbench.errors import InputError, UsageError
 from vidbench.model.checkpoint import ModelInfo, save_model
-from vidbench.model.device import resolve_device
+from vidbench.model.classifier import Classifier
+from vidbench.model.defences import defend
+from vidbench.model.detection import HEAD
 from vidbench.model.events import PRODUCTS as EVENTS
 from vidbench.model.events import require_tensorboard
 from vidbench.model.layout import training_layout
+from vidbench.model.recipe_record import RecipeRecord
 from vidbench.model.resolve import how_to_use
+from vidbench.model.shards import Team
+from vidbench.model.train.adversarial import rule_for
+from vidbench.model.train.adversarial_settings import PgdTraining
+from vidbench.model.train.ava_data import AvaData
+from vidbench.model.train.batch import Network
+from vidbench.model.train.box_settings import BoxSettings
+from vidbench.model.train.detector_start import starting_detector
+from vidbench.model.train.devices import own_device, several_devices
+from vidbench.model.train.dropout import head_dropout
 from vidbench.model.train.feed import Feed
+from vidbench.model.train.launch import launch, started_by_torchrun
 from vidbench.model.train.loop import BEST, STATE, Training
 from vidbench.model.train.optimizers import freeze
+from vidbench.model.train.peers import Peers, one_fate
+from vidbench.model.train.placing import JITTER, parse_jitter
 from vidbench.model.train.recompute import recompute_blocks
-from vidbench.model.train.rule import Plain
+from vidbench.model.train.robust import RobustValidation
 from vidbench.model.train.settings import TrainSettings, deciding
 from vidbench.model.train.start import Start, starting
 from vidbench.model.train.step_log import STEPS
+from vidbench.model.train.sync_bn import synchronise
 from vidbench.model.train.task_data import ListData, TaskData
 from vidbench.model.zoo import MODELS, ModelCard
 from vidbench.progress import Reporter, SilentReporter
 from vidbench.provenance import provenance
+from vidbench.records import Records
 from vidbench.runs import RunDir, default_run_dir
 from vidbench.seeds import seed_for
 
 Json = dict[str, Any]
-Learnt = Literal["classify", "multilabel"]
+Learnt = Literal["classify", "multilabel", "detect"]
 EPOCHS = "epochs.jsonl"
 PRODUCTS = (STATE, BEST, STEPS, "model.json", "model.safetensors", *EVENTS)
 
 
-class FinetuneRequest(TrainSettings):
-    """What `model finetune` is asked; how to train is said by the fields of `TrainSettings`.
+class FinetuneRequest(TrainSettings, BoxSettings):
+    """What `model finetune` is asked; how to train is said by the fields of `TrainSettings`, and of "detect" by
+    those of `BoxSettings`, too.
 
     Attributes:
         model: Catalogue name: the architecture.
-        clips: The training list, `path label` per line; for "multilabel" `path 3,17,42`.
-        task: "classify", one class per clip; "multilabel", any number of them. None for the model's own.
-        init: "scratch", "pretrained", or a file or run folder whose weights are the start; a head
+        clips: The training list, `path label` per line; for "multilabel" `path 3,17,42`; or a frame list or manifest;
+            for "detect" a labelled set that was exported, or a folder in AVA's layout.
+        task: "classify", one class per clip; "multilabel", any number of them; "detect", any number for each box.
+            None for the model's own.
+        init: "scratch", "pretrained", the name of a published start whose file is `checkpoint`
+            (`vidbench.model.starts`), or a file or run folder whose weights are the start; a head
             with another number of classes is replaced and named, and so is attention over time that a file
             of an image network does not have. A model of ours brings its input and what its layers have other.
-        val: A list to measure after each epoch, centre view; the best epoch is the one kept.
+        val: A list to measure after each epoch, centre view, or a folder whose part "val" is; the best epoch is the
+            one kept. None takes for "detect" the part "val" of `clips`.
         classes: File with one class name per line; without it classes are called by their number.
         flip: Probability of a horizontal flip; 0 where left and right are classes.
-        jitter: Largest short side in training, as a multiple of the crop.
-        cache_mb: Memory for decoded videos; what does not fit is decoded again each epoch.
+        jitter: Largest short side in training as a multiple of the crop, or the range in pixels, as "256-320".
+        cache_mb: Memory for decoded videos; of what does not fit each clip's frames are decoded again each epoch.
+        devices: Those of several processes, as "2", "cuda:0,cuda:1" or "cpu:2", which have `batch` clips together;
+            None for the one of `device`.
+        recipe: The recipe that the settings were taken from, for the record.
         argv: The command line, for the record.
     """
 
@@ -66,32 +94,44 @@ class FinetuneRequest(TrainSettings):
     root: Path | None = None
     out: Path | None = None
     flip: float = Field(0.5, ge=0, le=1)
-    jitter: float = Field(1.25, ge=1, le=4)
+    jitter: Annotated[float | str, BeforeValidator(parse_jitter)] = JITTER
     pull: bool = False
     device: str = "auto"
+    devices: str | None = None
     decoder: str = "pyav"
     workers: int = Field(0, ge=0)
     cache_mb: int = Field(2048, ge=0)
     seed: int = 0
     limit: int | None = Field(None, ge=1)
     overwrite: bool = False
+    recipe: RecipeRecord | None = None
     argv: tuple[str, ...] = ()
 
     def settings(self) -> Json:
         """The part that decides the result."""
-        aside = ("out", "pull", "device", "workers", "cache_mb", "overwrite", "argv")
-        values = {name: value for name, value in deciding(self.model_dump(mode="json")).items() if name not in aside}
+        aside = ("out", "pull", "device", "devices", "workers", "cache_mb", "overwrite", "recipe", "argv")
+        boxes = self.asked()
+        values = {
+            name: value
+            for name, value in deciding(self.model_dump(mode="json")).items()
+            if name not in aside and (name not in BoxSettings.model_fields or name in boxes)
+        }
         # named where it is asked for alone: a run folder is named by its settings
         return {name: value for name, value in values.items() if name != "task" or value is not None}
 
 
 @dataclass(frozen=True)
 class FinetuneResult:
-    """What `model finetune` made: a model in `out`, and `summary.json`."""
+    """What `model finetune` made: a model in `out`, and `summary.json`.
+
+    Attributes:
+        first: Whether this process is the one that tells people, of several under torchrun.
+    """
 
     out: Path
     resumed: int
     summary: Json
+    first: bool = True
 
 
 def finetune(request: FinetuneRequest, reporter: Reporter | None = None) -> FinetuneResult:
@@ -101,57 +141,157 @@ def finetune(request: FinetuneRequest, reporter: Reporter | None = None) -> Fine
     on threads or on where a run was interrupted. Clips that cannot be decoded are left out and reported, never
     replaced.
 
+    Several processes, those of `devices` or of torchrun, each take a stretch of every batch and make one step
+    together: the losses are those of one process but for the order of sums. The first one holds the run folder.
+
     Raises:
         InputError: The lists, the class names, or the initial weights; the model does not learn such a task, or the
             list is not one of videos; a loss that is not finite.
         MissingError: Weights, device, or the extra for TensorBoard.
         RunConflictError: `out` holds a run of other settings.
+        ProcessLostError: One of several processes was killed.
     """
     reporter = reporter or SilentReporter()
+    devices = several_devices(request.devices) if request.devices else ()
+    if len(devices) > 1 and not started_by_torchrun():
+        return launch(partial(_joined, request, devices), len(devices), reporter)
+    return _joined(request, devices, reporter)
+
+
+def _joined(request: FinetuneRequest, devices: tuple[str, ...], reporter: Reporter) -> FinetuneResult:
+    """The part of a training that one process has."""
+    team = Team.join()
+    with one_fate(team):
+        peers = Peers(team, own_device(request.device, devices, team))
+        result = _finetune(request, team, peers, reporter if team.first else SilentReporter())
+    team.leave()
+    return result
+
+
+def _finetune(request: FinetuneRequest, team: Team, peers: Peers, reporter: Reporter) -> FinetuneResult:
     card = MODELS.get(request.model)
     task = _task(request, card)
+    rule, robust = rule_for(request.adversarial, request.eps_warmup), _robust(request)
     if request.tensorboard:
         require_tensorboard()
-    device = resolve_device(request.device)
-    data: TaskData = ListData(
-        request.clips, request.val, request.classes, request.root, request.limit, task == "multilabel"
-    )
-    start = starting(
-        card, request.init, data.names, seed_for(request.seed, "init"), task == "multilabel", request.pull, reporter
-    )
-    frozen = freeze(start.model.net, request.freeze, card.head) if request.freeze else ()
+    data, start = _begun(request, task, card, reporter)
+    head = HEAD if task == "detect" else card.head
+    network = _behind(start.model, request)
+    frozen = freeze(start.model.net, request.freeze, head) if request.freeze else ()
+    if request.dropout is not None and task != "detect":
+        head_dropout(start.model.net, card.head, request.dropout)
     if request.checkpointing:
         recompute_blocks(start.model.net)
     out = request.out or default_run_dir("finetune", request.model, request.settings())
-    with RunDir.open(
+    with (RunDir.open if peers.first else _beside)(
         out,
         command="model finetune",
         request=request.model_dump(mode="json"),
         settings=request.settings(),
-        resolved={**data.resolved(), **start.resolved},
-        provenance=provenance(str(device), request.seed),
+        resolved={**data.resolved(), **start.resolved, **_apart(request, team)},
+        provenance={**provenance(str(peers.device), request.seed), **_processes(team)},
         overwrite=request.overwrite,
         records_name=EPOCHS,
         products=PRODUCTS,
     ) as run:
-        model = training_layout(start.model.to(device))
-        train, val = data.open(model.preprocess, request)
-        with ThreadPoolExecutor(request.workers or os.cpu_count() or 1, thread_name_prefix="clips") as pool:
-            feed = Feed(seed=request.seed, batch=request.batch, pool=pool)
-            training = Training(model, request, request.seed, data.objective, train, val, feed, run, card.head, Plain())
+        model = training_layout(network.to(peers.device))
+        if team.size > 1 and request.sync_bn and not request.freeze_bn:
+            synchronise(model, peers)
+        train, val = data.open(model.preprocess, request.model_copy(update={"cache_mb": request.cache_mb // team.here}))
+        with ThreadPoolExecutor(_readers(request, team), thread_name_prefix="clips") as pool:
+            feed = Feed(seed=request.seed, batch=request.batch, pool=pool, peers=peers)
+            training = Training(
+                model, request, request.seed, data.objective, train, val, feed, run, head, rule, robust, peers
+            )
             _tell(request, training.lr, frozen, reporter)
             resumed = training.resume()
             _tell_resumed(training, out, resumed, reporter)
             training.run(reporter)
-        summary = _finish(request, task, training, data.names, start, frozen)
-        run.finish(summary)
-    return FinetuneResult(out, resumed, summary)
+        summary: Json = {}
+        if peers.first:
+            summary = _finish(request, task, training, data.names, start, frozen) | _processes(team)
+            run.finish(summary)
+        summary = peers.tell(summary)
+    return FinetuneResult(out, resumed, summary, peers.first)
+
+
+@contextmanager
+def _beside(path: Path, **asked: object) -> Iterator[RunDir]:
+    """The run folder in a process that writes nothing into it."""
+    yield RunDir(path, {}, Records(path / str(asked["records_name"])))
+
+
+def _processes(team: Team) -> Json:
+    """How the work is shared, for the record; nothing where it is not."""
+    return {} if team.size == 1 else {"processes": team.size, "processes_per_machine": team.here}
+
+
+def _apart(request: FinetuneRequest, team: Team) -> Json:
+    """The number of processes where it decides the result: each normalises its own part of a batch."""
+    return {} if team.size == 1 or request.sync_bn or request.freeze_bn else {"processes": team.size}
+
+
+def _readers(request: FinetuneRequest, team: Team) -> int:
+    return request.workers or max(1, (os.cpu_count() or 1) // team.here)
+
+
+def _begun(request: FinetuneRequest, task: Learnt, card: ModelCard, reporter: Reporter) -> tuple[TaskData, Start]:
+    """What is trained on, and the network that this begins with."""
+    seed = seed_for(request.seed, "init")
+    data: TaskData
+    if task == "detect":
+        _refuse(request, ("classes", "root", "clip_labels", "head", "defence"), "--task detect")
+        data = AvaData(
+            request.clips, request.val, request.data(request.min_score, request.faithful), request.limit,
+            reporter=reporter,
+        )  # fmt: skip
+        start = starting_detector(
+            card, request.init, data.names, seed, request.pull, reporter, request.regions(card), request
+        )
+        return data, start
+    if request.asked():
+        raise UsageError(f"{_option(next(iter(request.asked())))} is for --task detect", "Leave it out.")
+    several = task == "multilabel"
+    data = ListData(request.clips, request.val, request.classes, request.root, request.limit, several, reporter)
+    start = starting(card, request.init, data.names, seed, several, request.pull, reporter, request, request.head)
+    return data, start
+
+
+def _refuse(request: FinetuneRequest, names: tuple[str, ...], where: str) -> None:
+    given = [name for name in names if getattr(request, name) is not None]
+    if given:
+        raise UsageError(f"{_option(given[0])} does not go with {where}", "Leave it out.")
+
+
+def _option(name: str) -> str:
+    return f"--{name.replace('_', '-')}"
+
+
+def _behind(model: Network, request: FinetuneRequest) -> Network:
+    """The network behind the defence that is asked for; UsageError where its clips have boxes."""
+    if isinstance(model, Classifier):
+        return defend(model, request.defence) if request.defence else model
+    if request.defence or request.head:
+        raise UsageError("--defence and --head are for classifiers of clips; this network answers about boxes")
+    return model
+
+
+def _robust(request: FinetuneRequest) -> RobustValidation | None:
+    """How validation clips are attacked; UsageError where a list to attack is missing."""
+    attack = request.validation_attack()
+    if request.val is None and (request.best == "robust" or isinstance(request.robust_val, PgdTraining)):
+        raise UsageError("there is nothing to attack in validation: --val is not given")
+    if attack is None or request.val is None:
+        return None
+    return RobustValidation(attack, request.robust_val_clips, request.seed)
 
 
 def _task(request: FinetuneRequest, card: ModelCard) -> Learnt:
     """What is learnt; InputError where the model cannot."""
-    if card.task not in ("classify", "multilabel"):
-        raise InputError(f"{card.name} cannot be trained: finetune trains classifiers of clips", how_to_use(card))
+    if card.task == "persons":
+        raise InputError(f"{card.name} cannot be trained: finetune trains networks of clips", how_to_use(card))
+    if card.task == "detect" and request.task not in (None, "detect"):
+        raise UsageError(f"--task {request.task}: {card.name} answers about boxes", "Say --task detect, or nothing.")
     return request.task or card.task
 
 
@@ -176,8 +316,11 @@ def _finish(
 ) -> Json:  # fmt: skip
     """Write the best epoch as the model, and give the summary."""
     folder, state = training.folder, training.state
-    best_val = f"best_val_{training.objective.figure}"
     records = [folder.records[key] for key in sorted(folder.records)]
+    kept = next((record for record in records if record["epoch"] == state.best_epoch), {})
+    figures = [f"{front}{training.objective.figure}" for front in ("val_", "val_robust_")]
+    reached = {f"best_{name}": kept[name] for name in figures if name in kept}
+    behind = {"defence": request.defence} if request.defence else {}
     failures = {failure["path"]: failure for record in records for failure in record["failures"]}
     best = torch.load(folder.path / BEST, weights_only=True, map_location="cpu")["model"]
     info = ModelInfo(
@@ -185,8 +328,9 @@ def _finish(
         classes=names,
         preprocess=training.model.preprocess,
         init=request.init,
-        trained={"epochs": len(records), "best_epoch": state.best_epoch, best_val: state.best_val},
+        trained={"epochs": len(records), "best_epoch": state.best_epoch, **reached, **behind},
         variant=start.variant,
+        roi=start.roi,
         task=task if task != MODELS.get(request.model).task else "",
     )
     save_model(folder.path, {name: tensor.contiguous() for name, tensor in best.items()}, info)
@@ -196,14 +340,19 @@ def _finish(
         "model": request.model,
         "task": task,
         "init": start.init,
+        "start": start.named,
+        "recipe": request.recipe.model_dump(mode="json") if request.recipe else None,
         "replaced": list(start.replaced),
+        "left_out": list(start.left_out),
         "classes": list(names),
         "epochs": len(records),
         "steps": state.position.step,
         "lr": training.lr,
         "clips": len(training.train),
         "best_epoch": state.best_epoch,
-        best_val: state.best_val,
+        **reached,
+        "adversarial": request.adversarial.model_dump(mode="json") if request.adversarial else None,
+        "defence": request.defence,
         "weights": "average" if request.ema else "last step",
         "final_train_loss": records[-1]["train_loss"],
         "seconds": round(sum(record["seconds"] for record in records), 2),

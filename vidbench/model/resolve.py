@@ -11,7 +11,7 @@ import torch
 from vidbench.errors import InputError, UnknownNameError
 from vidbench.formats.labels import load_labels
 from vidbench.model.card import Preprocess
-from vidbench.model.checkpoint import MODEL_FILE, load_strict, read_model, read_state
+from vidbench.model.checkpoint import MODEL_FILE, TENSORS_FILE, load_strict, read_model, read_state
 from vidbench.model.classifier import Classifier
 from vidbench.model.remap import map_state
 from vidbench.model.variant import UNCHANGED, Variant, apply_variant
@@ -20,7 +20,13 @@ from vidbench.model.zoo import MODELS, ModelCard
 from vidbench.progress import Reporter, SilentReporter
 from vidbench.runs import file_sha256
 
-_FINDS = {"detect": "actions of persons in boxes", "persons": "persons in images"}
+FINDS = {
+    "classify": "the class of a clip",
+    "multilabel": "the classes of a clip",
+    "detect": "actions of persons in boxes",
+    "persons": "persons in images",
+}
+"""What models find, for messages."""
 
 
 @dataclass(frozen=True)
@@ -34,6 +40,7 @@ class LoadedModel:
         weights: "pretrained", "random", the tag of other published weights, or the file.
         weights_sha256: Of the file; for random weights "random:<seed>".
         card: The catalogue's facts.
+        behind: The defence that clips passed while it was trained, as typed; empty for none.
     """
 
     classifier: Classifier
@@ -42,6 +49,7 @@ class LoadedModel:
     weights: str
     weights_sha256: str
     card: ModelCard
+    behind: str = ""
 
     @cached_property
     def names(self) -> tuple[str, ...]:
@@ -109,9 +117,26 @@ def how_to_use(card: ModelCard) -> str:
     return f"`vidbench model predict --model {card.name}` uses it; `vidbench model list` shows what each model does."
 
 
+def task_of(reference: str) -> str:
+    """What a model is for, whether of the catalogue or one of ours; "classify" of anything else.
+
+    Raises:
+        InputError: A model of ours that is damaged.
+    """
+    if reference in MODELS:
+        return MODELS.get(reference).task
+    path = Path(reference)
+    folder = path if path.is_dir() else path.parent
+    ours = path.is_dir() or path.name in (MODEL_FILE, TENSORS_FILE)
+    if not ours or not (folder / MODEL_FILE).is_file():
+        return "classify"
+    info, _ = read_model(folder)
+    return info.task or MODELS.get(info.architecture).task
+
+
 def _classifier(card: ModelCard, preprocess: Preprocess, num_classes: int, classes: tuple[str, ...]) -> Classifier:
     if card.task not in ("classify", "multilabel"):
-        raise InputError(f"{card.name} is no classifier of clips: it finds {_FINDS[card.task]}", how_to_use(card))
+        raise InputError(f"{card.name} is no classifier of clips: it finds {FINDS[card.task]}", how_to_use(card))
     return Classifier(card.build(num_classes), preprocess, num_classes, classes, card.task == "multilabel")
 
 
@@ -132,12 +157,24 @@ def _from_catalogue(name: str, weights: str, pull: bool, seed: int, reporter: Re
     return LoadedModel(classifier, name, name, weights, file_sha256(path), card)
 
 
-def _from_path(reference: str, weights: str) -> LoadedModel:
+def model_path(reference: str, weights: str, kind: str = "model", names: tuple[str, ...] | None = None) -> Path:
+    """A model of ours as the user typed it; `read_model` reads it.
+
+    Args:
+        reference: What was typed.
+        weights: Likewise; must be "pretrained", which nobody has to type.
+        kind: What was to be named, for messages.
+        names: Of the catalogue, that could have been meant; all by default.
+
+    Raises:
+        UnknownNameError: Neither a catalogue name nor something that exists.
+        InputError: No model of ours, or other weights were asked for.
+    """
     path = Path(reference)
     if not path.exists():
         if path.suffix or len(path.parts) > 1:
             raise InputError(f"{reference}: no such model file or run folder")
-        raise UnknownNameError("model", reference, MODELS.names(), "`vidbench model list` shows all.")
+        raise UnknownNameError(kind, reference, names or MODELS.names(), "`vidbench model list` shows all.")
     if path.is_dir() and not (path / MODEL_FILE).exists():
         raise InputError(f"{path} holds no {MODEL_FILE}", "A run folder of a finished `vidbench model finetune` does.")
     if path.is_file() and path.name != MODEL_FILE and not path.with_name(MODEL_FILE).exists():
@@ -147,7 +184,11 @@ def _from_path(reference: str, weights: str) -> LoadedModel:
         )
     if weights != "pretrained":
         raise InputError(f"--weights goes with a catalogue name; {reference} has its own weights")
-    info, tensors_path = read_model(path)
+    return path
+
+
+def _from_path(reference: str, weights: str) -> LoadedModel:
+    info, tensors_path = read_model(model_path(reference, weights))
     card = MODELS.get(info.architecture)
     if not info.variant.head:
         raise InputError(
@@ -156,11 +197,21 @@ def _from_path(reference: str, weights: str) -> LoadedModel:
         )
     if info.task == "detect":
         raise InputError(
-            f"{reference} is no classifier of clips: it finds {_FINDS['detect']}",
+            f"{reference} is no classifier of clips: it finds {FINDS['detect']}",
             f"`vidbench model eval --task detect {reference} SET` measures it.",
         )
     classifier = _classifier(card, info.preprocess, len(info.classes), info.classes)
     classifier.several = (info.task or card.task) == "multilabel"
     apply_variant(classifier.net, info.variant)
     load_strict(classifier.net, read_state(tensors_path).tensors, source=str(tensors_path))
-    return LoadedModel(classifier, reference, info.architecture, str(tensors_path), file_sha256(tensors_path), card)
+    digest, behind = file_sha256(tensors_path), str(info.trained.get("defence") or "")
+    return LoadedModel(classifier, reference, info.architecture, str(tensors_path), digest, card, behind)
+
+
+def tell_of_defence(model: LoadedModel, chosen: str | None, reporter: Reporter) -> None:
+    """Say that a model was trained behind a defence where none is put before it now."""
+    if model.behind and not chosen:
+        reporter.info(
+            f"{model.reference} was trained behind a defence, without which it is used here: "
+            f"--defence {model.behind} puts it there."
+        )

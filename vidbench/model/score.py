@@ -18,7 +18,7 @@ from vidbench.formats import ava
 from vidbench.formats.labels import spelling, table
 from vidbench.model.ava_boxes import Images, Table, load_boxes
 from vidbench.model.ava_map import Ints
-from vidbench.model.ava_scorers import RULES, Scorer, score_tables
+from vidbench.model.ava_scorers import RULES, Scored, Scorer, score_tables
 from vidbench.model.label_map import load_classes
 from vidbench.progress import Reporter, SilentReporter
 from vidbench.runs import write_text_atomic
@@ -167,6 +167,26 @@ def score(request: ScoreRequest, reporter: Reporter | None = None) -> ScoreResul
         UnknownNameError: No such label map.
         InputError: A file that is missing or malformed, as `file:line: reason`, or no ground truth to score with.
     """
+    return score_files(request, reporter).result
+
+
+@dataclass(frozen=True)
+class ScoredFiles:
+    """What a scorer says of two files, and each box that it counted.
+
+    Attributes:
+        result: The figures.
+        scored: The boxes, with the numbers of `images`.
+        images: The numbers of videos and seconds.
+    """
+
+    result: ScoreResult
+    scored: Scored
+    images: Images
+
+
+def score_files(request: ScoreRequest, reporter: Reporter | None = None) -> ScoredFiles:
+    """The same as `score`, with the boxes behind the figures."""
     reporter = reporter or SilentReporter()
     rules = RULES[request.scorer]
     if request.exclude is not None and not rules.exclusions:
@@ -206,7 +226,7 @@ def score(request: ScoreRequest, reporter: Reporter | None = None) -> ScoreResul
     )
     if request.csv is not None:
         write_text_atomic(request.csv, _csv(rows))
-    return ScoreResult(
+    result = ScoreResult(
         scorer=request.scorer,
         mean_ap=_mean(rows),
         classes_in_mean=sum(row.in_mean for row in rows),
@@ -220,6 +240,7 @@ def score(request: ScoreRequest, reporter: Reporter | None = None) -> ScoreResul
         remarks=remarks,
         csv=request.csv,
     )
+    return ScoredFiles(result, scored, images)
 
 
 def _excluded(path: Path | None, images: Images) -> Ints:

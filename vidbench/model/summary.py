@@ -31,7 +31,8 @@ def summarise(clips: ClipList, store: Records, model: LoadedModel, reader: Reade
     names = class_names(model)
     summary: Json = {
         "kind": "eval",
-        "task": model.card.task,
+        # what it was trained for, which need not be what the catalogue's network of that name is for
+        "task": "multilabel" if classifier.several else "classify",
         "model": model.reference,
         "architecture": model.architecture,
         "weights": model.weights,

@@ -6,15 +6,17 @@ shapes alone, so `model.json` carries it, and whoever builds the network applies
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Literal
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
 
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from vidbench.errors import InputError
+from vidbench.model.heads import use_ml_decoder
 
 Layers = Literal["", "tclr"]
+Head = Literal["", "ml-decoder", "ml-decoder-learnt"]
 
 
 @dataclass(frozen=True)
@@ -25,11 +27,17 @@ class Variant:
         bn_eps: Epsilon of every batch normalisation; None for the network's own.
         layers: "tclr" for the first block of the last stage of R(2+1)D-18 as TCLR has it; see `apply_variant`.
         head: Whether the weights have a classifying layer; without one they are a start for training alone.
+        classifier: The classifying layer in place of the linear one, with queries as drawn or learnt; "" for none.
     """
 
     bn_eps: float | None = None
     layers: Layers = ""
     head: bool = True
+    classifier: Head = ""
+
+    def facts(self) -> dict[str, Any]:
+        """As JSON values; the classifying layer only where it is another."""
+        return {name: value for name, value in asdict(self).items() if name != "classifier" or value}
 
 
 UNCHANGED = Variant()
@@ -44,10 +52,12 @@ def apply_variant(net: nn.Module, variant: Variant) -> None:
     drawn from torch's global generator.
 
     Raises:
-        InputError: The network has no such layers, or no batch normalisation to set.
+        InputError: The network has no such layers, no batch normalisation to set, or a head of another kind.
     """
     if variant.layers == "tclr":
         _tclr_layers(net)
+    if variant.classifier:
+        use_ml_decoder(net, learnt=variant.classifier == "ml-decoder-learnt")
     if variant.bn_eps is None:
         return
     norms = [module for module in net.modules() if isinstance(module, _BatchNorm)]

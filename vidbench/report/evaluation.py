@@ -41,14 +41,17 @@ def state_notice(run: Run) -> Html:
     return tag("p", tag("strong", run.name), text, class_="notice")
 
 
-def failures(found: Sequence[Failure], failed: int) -> Html | None:
-    """The clips that could not be used, with the reasons; nothing where there are none."""
+def failures(found: Sequence[Failure], failed: int, what: str = "clip") -> Html | None:
+    """What could not be used, with the reasons; nothing where all could."""
     if not failed and not found:
         return None
     shown = found[:_FAILURES]
-    title = f"{plural(failed, 'clip')} failed"
+    title = f"{plural(failed, what)} failed"
     grid = table(
-        ("Clip", "Reason"), [(one.path, one.reason or MISSING) for one in shown], caption="Failed clips", seen=False
+        (what.capitalize(), "Reason"),
+        [(one.path, one.reason or MISSING) for one in shown],
+        caption=f"Failed {what}s",
+        seen=False,
     )
     missing = max(failed, len(found)) - len(shown)
     more = tag("p", f"{count(missing)} more: see the records of the run.", class_="note") if missing else None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeVar
@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 from pydantic import ValidationError
 
 from vidbench.errors import InputError
+from vidbench.report.detect_summary import DetectExample, DetectSummary
 from vidbench.report.summaries import (
     AttackedExample,
     AttackRun,
@@ -62,7 +63,7 @@ class Run:
     name: str
     kind: Kind
     manifest: Manifest
-    summary: Summary | None
+    summary: Summary | DetectSummary | None
     epochs: tuple[Epoch, ...]
     records: int
     failed: int
@@ -74,6 +75,7 @@ class Image:
 
     Attributes:
         video: The bytes of an MP4 file that shows the same in motion; empty without one.
+        kind: Of the miss of a detector: "wrong" or "missed".
     """
 
     data: bytes
@@ -83,6 +85,7 @@ class Image:
     heat: bool = False
     maps: tuple[str, ...] = ()
     video: bytes = b""
+    kind: str = ""
 
 
 def read_runs(folders: tuple[Path, ...]) -> tuple[Run, ...]:
@@ -123,7 +126,7 @@ def _read(folder: Path, name: str) -> Run:
         raise InputError(f"{folder / MANIFEST}: a report cannot show a run of {manifest.command!r}", _REMEDY)
     kind = KINDS[manifest.command]
     epochs = _epochs(folder / EPOCHS) if kind == "finetune" else ()
-    summary: Summary | None = None
+    summary: Summary | DetectSummary | None = None
     if manifest.status == "done" and (folder / SUMMARY).is_file():
         summary = _summary(kind, folder / SUMMARY)
     if kind == "finetune":
@@ -133,8 +136,10 @@ def _read(folder: Path, name: str) -> Run:
     return Run(folder, name, kind, manifest, summary, (), len(states), failed)
 
 
-def _summary(kind: Kind, path: Path) -> Summary:
+def _summary(kind: Kind, path: Path) -> Summary | DetectSummary:
     text, source = _bytes(path), str(path)
+    if kind == "eval" and _parse(_EvalForm, text, source).task == "detect":
+        return _parse(DetectSummary, text, source)
     if kind == "eval":
         return _parse(EvalSummary, text, source)
     if kind == "finetune":
@@ -147,6 +152,12 @@ def _summary(kind: Kind, path: Path) -> Summary:
             "Run the attack again with --overwrite.",
         )
     return _parse(AttackRun, text, source)
+
+
+class _EvalForm(Stored):
+    """What an evaluation measured."""
+
+    task: Any = None
 
 
 class _AttackForm(Stored):
@@ -211,6 +222,9 @@ def read_images(run: Run) -> tuple[tuple[Image, ...], tuple[str, ...]]:
     read: list[tuple[str, tuple[Image | str, str | None]]]
     if isinstance(run.summary, AttackRun):
         read = [(one.file, _attacked_image(run.folder, one, run.summary)) for one in _of_each(run.summary)]
+    elif isinstance(run.summary, DetectSummary):
+        misses = _of_both(run.summary.examples, MAX_IMAGES["eval"])
+        read = [(one.file, (_miss_image(run.folder, one), None)) for one in misses]
     elif isinstance(run.summary, EvalSummary):
         strips = run.summary.examples[: MAX_IMAGES["eval"]]
         read = [(one.file, (_image(run.folder, one), None)) for one in strips]
@@ -228,6 +242,18 @@ def read_images(run: Run) -> tuple[tuple[Image, ...], tuple[str, ...]]:
     if more > 0:
         remarks.append(f"{more} more in the run folder; a report shows at most {len(read)} of a run")
     return tuple(images), tuple(remarks)
+
+
+def _of_both(examples: Sequence[DetectExample], most: int) -> list[DetectExample]:
+    """As many as are shown, of each kind about as many, the worst of each."""
+    kinds = [[one for one in examples if (one.kind == "wrong") is wrong] for wrong in (True, False)]
+    share = max(most // 2, most - min(map(len, kinds)))
+    return [one for found in kinds for one in found[:share]][:most]
+
+
+def _miss_image(folder: Path, example: DetectExample) -> Image | str:
+    found = _image(folder, example)
+    return found if isinstance(found, str) else replace(found, kind=example.kind)
 
 
 def _of_each(summary: AttackRun) -> tuple[AttackedExample, ...]:

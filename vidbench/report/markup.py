@@ -96,7 +96,7 @@ def duration(seconds: float | None) -> str:
 
 def plural(amount: int, word: str) -> str:
     """`1 clip`, `2 clips`, `3 classes`."""
-    ending = "" if amount == 1 else "es" if word.endswith("s") else "s"
+    ending = "" if amount == 1 else "es" if word.endswith(("s", "x")) else "s"
     return f"{count(amount)} {word}{ending}"
 
 

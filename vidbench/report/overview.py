@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from vidbench.report.attack_verdict import best_known, status_words, verify_labels
+from vidbench.report.detect_summary import DetectSummary
+from vidbench.report.detection import detect_labels, scorer_name
 from vidbench.report.evaluation import eval_labels
 from vidbench.report.folders import Run
 from vidbench.report.markup import Html, count, figure, interval, join, percent, plural, tag
@@ -34,7 +36,7 @@ _TILES = 12
 def lead(runs: Sequence[Run]) -> Html:
     """One paragraph that states the main figures with their uncertainty."""
     sentences = []
-    for found in (_training(runs), _evaluation(runs), _changed(runs)):
+    for found in (_training(runs), _evaluation(runs), _detection(runs), _changed(runs)):
         sentences += found[:_FEW]
         if len(found) > _FEW:
             sentences.append(f"{plural(len(found) - _FEW, 'further run')} of this kind: see the tables below.")
@@ -43,14 +45,20 @@ def lead(runs: Sequence[Run]) -> Html:
         listed = "; ".join(held[:_FEW])
         sentences.append(f"Robust accuracy, which a stronger attack can only lower, is {listed}{more}.")
     sentences += _verified(runs)[:_FEW]
-    failed = sum(run.summary.failed for run in runs if run.summary is not None)
+    failed = sum(map(_failed, runs))
     if failed:
-        sentences.append(f"{plural(failed, 'clip')} could not be used; below, each is listed with its reason.")
+        units = {"keyframe" if isinstance(run.summary, DetectSummary) else "clip" for run in runs if _failed(run)}
+        unit = units.pop() if len(units) == 1 else "item"
+        sentences.append(f"{plural(failed, unit)} could not be used; below, each is listed with its reason.")
     unfinished = sum(run.summary is None for run in runs)
     if unfinished:
         verb = "is not finished and gives" if unfinished == 1 else "are not finished and give"
         sentences.append(f"{count(unfinished)} of {plural(len(runs), 'run')} {verb} no figures yet.")
     return tag("p", " ".join(sentences), class_="lead")
+
+
+def _failed(run: Run) -> int:
+    return 0 if run.summary is None else run.summary.failed
 
 
 def _training(runs: Sequence[Run]) -> list[str]:
@@ -61,8 +69,9 @@ def _training(runs: Sequence[Run]) -> list[str]:
         text = (
             f"{summary.short} was fine-tuned on {plural(summary.clips, 'clip')} for {plural(summary.epochs, 'epoch')}"
         )
-        if summary.best_val_top1 is not None:
-            text += f" and reached a validation top-1 accuracy of {percent(summary.best_val_top1)}"
+        if summary.best_val is not None:
+            what = "mean average precision" if summary.ranked else "top-1 accuracy"
+            text += f" and reached a validation {what} of {percent(summary.best_val)}"
             text += f" in epoch {summary.best_epoch}" if summary.best_epoch is not None else ""
         elif summary.final_train_loss is not None:
             text += f" to a training loss of {figure(summary.final_train_loss)}; no clips were held out for validation"
@@ -87,6 +96,20 @@ def _evaluation(runs: Sequence[Run]) -> list[str]:
         sentences.append(text + (f" (95% interval {span})." if span else "."))
         if summary.verdict is not None and (said := verdict_sentence(summary.verdict)):
             sentences[-1] += f" {said}"
+    return sentences
+
+
+def _detection(runs: Sequence[Run]) -> list[str]:
+    sentences = []
+    for label, _, summary in detect_labels(runs):
+        over = f"on {plural(summary.boxes, 'box')} of {plural(summary.evaluated, 'keyframe')}"
+        if summary.mean_ap is None:
+            sentences.append(f"{label} was run {over}; no average precision was measured.")
+            continue
+        sentences.append(
+            f"{label} reaches a mean average precision of {percent(summary.mean_ap)} {over}, as the mean of"
+            f" {plural(summary.classes_in_mean, 'class')} by the rules of {scorer_name(summary)}'s scorer."
+        )
     return sentences
 
 
@@ -165,6 +188,10 @@ def tiles(runs: Sequence[Run]) -> Html:
         beside = verdict_words(summary.verdict) if summary.verdict is not None else ""
         remarks = (_range(low, high), plural(summary.evaluated, "clip"), beside)
         found.append(_tile(title, percent(value), label, *remarks))
+    for label, _, detect in detect_labels(runs):
+        classes = f"{plural(detect.classes_in_mean, 'class')}, {scorer_name(detect)}'s scorer"
+        over = f"{plural(detect.evaluated, 'keyframe')}, {plural(detect.boxes, 'box')}"
+        found.append(_tile("mAP at IoU 0.5", percent(detect.mean_ap), label, classes, over))
     found += [_worst_tile(worst_words(run, point, runs), point) for run, point in _worst_cases(runs)]
     for label, _, attack in attack_labels(runs):
         found += _attack_tiles(label, attack)
@@ -179,11 +206,13 @@ def tiles(runs: Sequence[Run]) -> Html:
 
 
 def _training_tile(summary: FinetuneSummary) -> Html:
-    if summary.best_val_top1 is None:
+    if summary.best_val is None:
         loss = figure(summary.final_train_loss)
-        return _tile("Final training loss", loss, summary.short, "no accuracy on held-out clips")
+        what = "mean average precision" if summary.ranked else "accuracy"
+        return _tile("Final training loss", loss, summary.short, f"no {what} on held-out clips")
     when = f"epoch {summary.best_epoch} of {summary.epochs}" if summary.best_epoch is not None else ""
-    return _tile("Best validation top-1", percent(summary.best_val_top1), summary.short, when)
+    title = "Best validation mAP" if summary.ranked else "Best validation top-1"
+    return _tile(title, percent(summary.best_val), summary.short, when)
 
 
 def _attack_tiles(label: str, summary: AttackSummary) -> list[Html]:

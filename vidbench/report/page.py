@@ -13,6 +13,8 @@ import vidbench
 from vidbench.errors import InputError, UsageError
 from vidbench.progress import Reporter, SilentReporter
 from vidbench.report.attack_verdict import verify_section
+from vidbench.report.detect_summary import DetectSummary
+from vidbench.report.detection import detection_section
 from vidbench.report.evaluation import evaluation_section
 from vidbench.report.folders import Image, Run, read_images, read_runs
 from vidbench.report.markup import Html, join, plural, tag
@@ -107,7 +109,7 @@ def _sections(runs: Sequence[Run], images: Sequence[tuple[Run, tuple[Image, ...]
     if "finetune" in kinds:
         sections["training"] = training_section(runs)
     if "eval" in kinds:
-        sections["evaluation"] = evaluation_section(runs, images)
+        sections["evaluation"] = join([evaluation_section(runs, images), detection_section(runs, images)])
     if "attack" in kinds:
         sections["robustness"] = robustness_section(runs, images)
     if "verify" in kinds:
@@ -119,7 +121,10 @@ def _sections(runs: Sequence[Run], images: Sequence[tuple[Run, tuple[Image, ...]
 
 def _reading(runs: Sequence[Run]) -> Html:
     evals = [run.summary for run in runs if isinstance(run.summary, EvalSummary)]
-    shares = not evals or any(not one.several for one in evals) or any(run.kind != "eval" for run in runs)
+    detect = [run.summary for run in runs if isinstance(run.summary, DetectSummary)]
+    shares = len(detect) < len(runs) and (
+        not evals or any(not one.several for one in evals) or any(run.kind != "eval" for run in runs)
+    )
     notes = []
     speaks = "It speaks of the choice of clips alone: not of another training seed, nor of another data set."
     if shares:
@@ -127,6 +132,12 @@ def _reading(runs: Sequence[Run]) -> Html:
     if any(one.several for one in evals):
         how = "An interval of mean average precision is that of drawing the clips anew, with replacement."
         notes.append(how if shares else f"{how} {speaks}")
+    if detect:
+        notes.append(
+            "Average precision is the area under the envelope of precision over recall, where a detection is right that"
+            " overlaps a box of its class by half or more and is the first to claim it; its mean is over classes."
+            " Programs differ in what they count: compare figures only where the scorer is the same."
+        )
     if any(one.verdict is not None and one.verdict.published is not None for one in evals):
         notes.append(
             "A verdict asks whether chance and other decoders and scalers explain the difference from the published"

@@ -186,6 +186,7 @@ def line_plot(
     height: int,
     labels: bool,
     variant: str = "",
+    mark_every: int = 1,
 ) -> Html:
     """Lines with marks at the measured points, and bands where these have intervals.
 
@@ -198,6 +199,7 @@ def line_plot(
         height: Of the drawing, in pixels.
         labels: Name each series at its right end as well, where there is room.
         variant: Another class of the drawing, for the style sheet.
+        mark_every: Of a line of many points only each so many-th has a mark.
     """
     drawn = [(index, one) for index, one in enumerate(series) if any(_runs(one.points))]
     top, bottom = 30.0, height - 46.0
@@ -213,7 +215,7 @@ def line_plot(
         mark(index, title=point.title, at=frame.at(point.x, y_value))
         for index, one in drawn
         for run in _runs(one.points)
-        for point, y_value in run
+        for point, y_value in run[::mark_every]
     ]
     if labels:
         parts.append(_labels(frame, drawn, room))

@@ -49,7 +49,7 @@ class Manifest(Stored):
     status: str
 
 
-class _OfModel(Stored):
+class OfModel(Stored):
     """The part of every summary that names the model: a catalogue name, a run folder or a file."""
 
     model: str
@@ -171,7 +171,7 @@ class Example(Stored):
     maps: tuple[str, ...] = ()
 
 
-class EvalSummary(_OfModel):
+class EvalSummary(OfModel):
     """`summary.json` of `model eval`; accuracies are fractions in [0, 1]."""
 
     kind: Literal["eval"]
@@ -221,7 +221,7 @@ class EvalSummary(_OfModel):
         return self.classes[label] if self.classes is not None else f"class {label}"
 
 
-class FinetuneSummary(_OfModel):
+class FinetuneSummary(OfModel):
     """`summary.json` of `model finetune`."""
 
     kind: Literal["finetune"]
@@ -230,12 +230,25 @@ class FinetuneSummary(_OfModel):
     epochs: Count
     clips: Count
     best_epoch: Count | None = None
+    task: str = ""
     best_val_top1: Fraction | None = None
+    best_val_mean_ap: Fraction | None = None
+    best_val_robust_top1: Fraction | None = None
     final_train_loss: float | None = None
     seconds: float | None = None
     parameters: Count | None = None
     failed: Count = 0
     failures: tuple[Failure, ...] = ()
+
+    @property
+    def ranked(self) -> bool:
+        """Whether a mean average precision is measured: of clips with several classes, or of boxes."""
+        return self.task in ("multilabel", "detect") or self.best_val_mean_ap is not None
+
+    @property
+    def best_val(self) -> float | None:
+        """The figure of the best epoch, in [0, 1]."""
+        return self.best_val_mean_ap if self.ranked else self.best_val_top1
 
 
 class CurvePoint(Stored):
@@ -322,7 +335,7 @@ class AttackedExample(Stored):
     eps: str = ""
 
 
-class AttackRun(_OfModel):
+class AttackRun(OfModel):
     """`summary.json` of `attack run`: what holds for the whole run, and one column per attack."""
 
     kind: Literal["attack"]
@@ -404,7 +417,7 @@ class VerifyAttack(Stored):
     backwards: Count = 0
 
 
-class VerifySummary(_OfModel):
+class VerifySummary(OfModel):
     """`summary.json` of `attack verify`; the figures by budget are fractions in [0, 1]."""
 
     kind: Literal["verify"]
@@ -440,7 +453,10 @@ class Epoch(Stored):
     train_loss: float | None = None
     train_top1: Fraction | None = None
     val_top1: Fraction | None = None
+    val_mean_ap: Fraction | None = None
+    val_robust_top1: Fraction | None = None
     seconds: float | None = None
+    data_seconds: float | None = None
 
 
 class Record(Stored):

@@ -16,11 +16,19 @@ def training_section(runs: Sequence[Run]) -> Html:
     found = [run for run in runs if run.kind == "finetune"]
     rows = [_row(run, run.summary) for run in found if isinstance(run.summary, FinetuneSummary)]
     columns = (
-        "Run", "Model", "Started from", "Classes", "Clips", "Epochs", "Best epoch", "Best val. top-1",
+        "Run", "Model", "Started from", "Classes", "Clips", "Epochs", "Best epoch", _best_of(found),
         "Final train loss", "Parameters", "Time",
     )  # fmt: skip
     overview = table(columns, rows, numeric=range(3, 11), caption="Fine-tuning runs") if rows else None
     return join([overview, *(_one(run, len(found) > 1) for run in found)])
+
+
+def _best_of(runs: Sequence[Run]) -> str:
+    """The heading over the best validation figures, which are those of the runs' tasks."""
+    kinds = {run.summary.ranked for run in runs if isinstance(run.summary, FinetuneSummary)}
+    return {frozenset((True,)): "Best val. mAP", frozenset((True, False)): "Best val. top-1 or mAP"}.get(
+        frozenset(kinds), "Best val. top-1"
+    )
 
 
 def _row(run: Run, summary: FinetuneSummary) -> tuple[str, ...]:
@@ -32,7 +40,7 @@ def _row(run: Run, summary: FinetuneSummary) -> tuple[str, ...]:
         count(summary.clips),
         count(summary.epochs),
         count(summary.best_epoch),
-        percent(summary.best_val_top1),
+        percent(summary.best_val),
         figure(summary.final_train_loss),
         count(summary.parameters),
         duration(summary.seconds),
@@ -59,19 +67,24 @@ def _curves(epochs: Sequence[Epoch]) -> Html:
             "training", tuple(_point(e.epoch, e.train_loss, f"epoch {e.epoch}: {figure(e.train_loss)}") for e in epochs)
         )
     ]
-    accuracy = [
-        Series(name, points)
-        for name, points in (
-            ("training", tuple(_accuracy(e, e.train_top1) for e in epochs)),
-            ("validation", tuple(_accuracy(e, e.val_top1) for e in epochs)),
-        )
-        if any(point.y is not None for point in points)
+    ranked = _ranked(epochs)
+    figures = (
+        [("validation", [e.val_mean_ap for e in epochs])]
+        if ranked
+        else [("training", [e.train_top1 for e in epochs]), ("validation", [e.val_top1 for e in epochs])]
+    )
+    figures.append(("validation, attacked", [e.val_robust_top1 for e in epochs]))
+    measured = [
+        Series(name, tuple(_share(e, value) for e, value in zip(epochs, values, strict=True)))
+        for name, values in figures
+        if any(value is not None for value in values)
     ]
+    what = "Mean average precision" if ranked else "Top-1 accuracy"
     losses = value_axis("Loss", [e.train_loss for e in epochs if e.train_loss is not None])
     return tag(
         "div",
         _plot("Training loss over epochs", loss, x, losses),
-        _plot("Top-1 accuracy over epochs", accuracy, x, percent_axis("Top-1 accuracy")),
+        _plot(f"{what} over epochs", measured, x, percent_axis(what)),
         class_="pair",
     )
 
@@ -80,7 +93,12 @@ def _point(epoch: int, value: float | None, title: str) -> Point:
     return Point(float(epoch), value, title=title)
 
 
-def _accuracy(epoch: Epoch, value: float | None) -> Point:
+def _ranked(epochs: Sequence[Epoch]) -> bool:
+    """Whether the epochs have a mean average precision in place of an accuracy."""
+    return any(epoch.val_mean_ap is not None for epoch in epochs)
+
+
+def _share(epoch: Epoch, value: float | None) -> Point:
     return _point(epoch.epoch, value, f"epoch {epoch.epoch}: {percent(value)}")
 
 
@@ -96,20 +114,25 @@ def _plot(title: str, series: Sequence[Series], x: Axis, y: Axis) -> Html:
 
 
 def _epochs(epochs: Sequence[Epoch]) -> Html:
-    rows = [
-        (
-            str(e.epoch),
-            figure(e.lr),
-            figure(e.train_loss, 4),
-            percent(e.train_top1),
-            percent(e.val_top1),
-            duration(e.seconds),
-        )
-        for e in epochs
+    shown: list[tuple[str, list[str]]] = [
+        ("Epoch", [str(e.epoch) for e in epochs]),
+        ("Learning rate", [figure(e.lr) for e in epochs]),
+        ("Training loss", [figure(e.train_loss, 4) for e in epochs]),
     ]
-    columns = ("Epoch", "Learning rate", "Training loss", "Training top-1", "Validation top-1", "Time")
+    if _ranked(epochs):
+        shown.append(("Validation mAP", [percent(e.val_mean_ap) for e in epochs]))
+    else:
+        shown.append(("Training top-1", [percent(e.train_top1) for e in epochs]))
+        shown.append(("Validation top-1", [percent(e.val_top1) for e in epochs]))
+    if any(e.val_robust_top1 is not None for e in epochs):
+        shown.append(("Validation top-1, attacked", [percent(e.val_robust_top1) for e in epochs]))
+    shown.append(("Time", [duration(e.seconds) for e in epochs]))
+    if any(e.data_seconds is not None for e in epochs):
+        shown.append(("Of it waiting for clips", [duration(e.data_seconds) for e in epochs]))
+    columns = tuple(name for name, _ in shown)
+    rows = list(zip(*(cells for _, cells in shown), strict=True))
     return tag(
         "details",
         tag("summary", "All epochs as a table"),
-        table(columns, rows, numeric=range(6), caption="Epochs", seen=False),
+        table(columns, rows, numeric=range(len(columns)), caption="Epochs", seen=False),
     )

@@ -35,13 +35,15 @@ class Figure:
 
     Attributes:
         box: x1, y1, x2, y2 in fractions of the frame's width and height.
-        rows: What the person does, and how likely in [0, 1]; may be empty.
+        rows: What the person does, and how likely in [0, 1], None where that is not said; may be empty.
         person: A number that the person has in the whole video; None where it is not known.
+        tone: The number of its colour; None takes the person's, or the place among the figures.
     """
 
     box: Box
-    rows: tuple[tuple[str, float], ...] = ()
+    rows: tuple[tuple[str, float | None], ...] = ()
     person: int | None = None
+    tone: int | None = None
 
 
 @dataclass(frozen=True)
@@ -118,7 +120,7 @@ class BoxPainter:
         line = max(2, round(min(shown.width, shown.height) / 150))
         places = []
         for number, figure in enumerate(figures):
-            colour = _COLOURS[(number if figure.person is None else figure.person) % len(_COLOURS)]
+            colour = _colour(figure, number)
             place = pixels(figure.box, shown.width, shown.height)
             places.append(place)
             x1, y1, x2, y2 = place
@@ -127,7 +129,7 @@ class BoxPainter:
             pen.rectangle(place, outline=colour, width=line)
         taken: list[tuple[int, int, int, int]] = []
         for number, (figure, place) in enumerate(zip(figures, places, strict=True)):
-            colour = _COLOURS[(number if figure.person is None else figure.person) % len(_COLOURS)]
+            colour = _colour(figure, number)
             tag = self._tag(figure, colour, canvas.width, canvas.height)
             if tag is not None:
                 left, top = place_tag(place, tag.size, canvas.size, taken)
@@ -147,6 +149,11 @@ class BoxPainter:
         return self._tags[key]
 
 
+def _colour(figure: Figure, place: int) -> tuple[int, int, int]:
+    chosen = next(number for number in (figure.tone, figure.person, place) if number is not None)
+    return _COLOURS[chosen % len(_COLOURS)]
+
+
 def pixels(box: Box, width: int, height: int) -> tuple[int, int, int, int]:
     """The first and last column and row of a box, both inside a frame of `width` x `height` pixels."""
     x1, y1, x2, y2 = box
@@ -163,7 +170,7 @@ def draw_tag(figure: Figure, colour: tuple[int, int, int], width: int, height: i
     Text is a 24th of the frame's shorter side, and no smaller than can be read. The plate is at most half as wide
     and half as high as the frame: names are shortened by an ellipsis, the least likely actions are left out.
     """
-    lines = [(name, f" {share:.2f}") for name, share in figure.rows]
+    lines = [(name, "" if share is None else f" {share:.2f}") for name, share in figure.rows]
     if figure.person is not None:
         lines.insert(0, (f"person {figure.person}", ""))
     if not lines:

@@ -254,6 +254,31 @@ def random_view(
     return frame_indices(place * max(total - span, 0.0), span, frames, total)
 
 
+def random_strided_view(total: int, frames: int, stride: int, place: float) -> tuple[int, ...]:
+    """One clip for training of every `stride`-th frame, whatever the rate; `place` in [0, 1) says where.
+
+    The first frame is uniform over all at which the clip fits. Of a video that is shorter than the clip it is uniform
+    from so many frames before the video's beginning that the clip ends with it; the first and the last frame repeat.
+
+    Source: PySlowFast `slowfast/datasets/charades.py`, `get_seq_frames` in training.
+    """
+    _check(total)
+    last = total - ((frames - 1) * stride + 1)
+    first = min(last, 0) + int(place * (abs(last) + 1))
+    return tuple(min(max(first + number * stride, 0), total - 1) for number in range(frames))
+
+
+def random_segment_view(total: int, frames: int, places: Sequence[float]) -> tuple[int, ...]:
+    """One clip for training of a frame from each of `frames` equal parts; `places` in [0, 1) say where in each.
+
+    Source: PySlowFast `slowfast/datasets/ssv2.py`, `get_seq_frames` in training.
+    """
+    _check(total)
+    edges = np.round((total - 1) / frames * np.arange(frames + 1)).astype(np.int64)
+    ends = zip(edges[:-1].tolist(), edges[1:].tolist(), places, strict=True)
+    return tuple(first + int(place * (last - first + 1)) for first, last, place in ends)
+
+
 def scaled_size(width: int, height: int, short_side: int, rule: Spatial = "pyslowfast") -> tuple[int, int]:
     """Width and height after the shorter side has become `short_side`.
 

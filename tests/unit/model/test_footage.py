@@ -1,91 +1,134 @@
-"""Random clips for training: from the right frames, in range, within the memory that was given."""
+"""Frames for training: the same numbers kept or read anew, within the memory that was given, each file tried once."""
 
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
+from torch.nn import functional
 
+from vidbench.data.clips import ClipItem
 from vidbench.model.footage import FootageStore
-from vidbench.model.zoo import Preprocess
 from vidbench.video.clip import VideoError
 from vidbench.video.pyav import decode
 
-SMALL = Preprocess(frames=4, stride=3, short_side=40, crop=32, wide=32)
+CHOSEN = (3, 9, 9, 4)
 
 
-def seeded(seed: int) -> torch.Generator:
-    return torch.Generator().manual_seed(seed)
+class Counting:
+    """A decoder that notes how many frames were wanted of which file."""
+
+    def __init__(self) -> None:
+        self.wanted: list[int] = []
+        self._lock = threading.Lock()
+
+    def __call__(self, path: Path, wanted, fit=None):
+        frames = decode(path, wanted, fit)
+        with self._lock:
+            self.wanted.append(len(frames.indices))
+        return frames
 
 
-def test_clips_are_in_range_and_of_the_right_shape(make_video) -> None:
-    footage = FootageStore(decode, 48, 2**30).footage(make_video(frames=50, size=(96, 64)))
-    assert footage.images.shape == (50, 3, 48, 72)
-    for seed in range(20):
-        clip = footage.random_clip(SMALL, 1.5, 0.5, seeded(seed))
-        assert clip.shape == (3, 4, 32, 32)
-        assert 0 <= float(clip.min()) <= float(clip.max()) <= 1
-        means = clip.mean(dim=(0, 2, 3))
-        assert bool((means.diff() > 0).all()), "frames out of order"
+def item(path: Path) -> ClipItem:
+    return ClipItem(path.name, path, 0, 1, path.name)
 
 
-def test_the_same_seed_gives_the_same_clip(make_video) -> None:
-    footage = FootageStore(decode, 48, 2**30).footage(make_video(frames=50))
-    one, two, other = (footage.random_clip(SMALL, 1.5, 0.5, seeded(seed)) for seed in (1, 1, 2))
-    assert torch.equal(one, two)
-    assert not torch.equal(one, other)
+def test_frames_come_in_the_order_that_was_asked(make_video) -> None:
+    found = FootageStore(decode, 48, 2**30).clip(item(make_video(frames=50, size=(96, 64))), lambda info: CHOSEN)
+    assert (found.indices, found.info.frames) == (CHOSEN, 50)
+    assert found.images.shape == (4, 3, 48, 72)
+    assert found.images.dtype == torch.uint8
+    levels = found.images.float().mean(dim=(1, 2, 3)).tolist()
+    assert levels[0] < levels[3] < levels[1] == levels[2]
 
 
-def test_a_flip_mirrors_and_a_zero_never_does(make_video, tmp_path: Path) -> None:
-    from fractions import Fraction
-
-    import numpy as np
-
-    from vidbench.video.encode import encode
-
-    half = np.zeros((64, 64, 3), dtype=np.uint8)
-    half[:, 32:] = 255
-    path = tmp_path / "half.mp4"
-    encode(path, (half for _ in range(12)), Fraction(30))
-    footage = FootageStore(decode, 64, 2**30).footage(path)
-    plain = Preprocess(frames=4, stride=1, short_side=64, crop=64, wide=64)
-    for seed in range(5):
-        assert float(footage.random_clip(plain, 1.0, 0.0, seeded(seed))[..., 48:].mean()) > 0.9
-        assert float(footage.random_clip(plain, 1.0, 1.0, seeded(seed))[..., :16].mean()) > 0.9
+def test_larger_frames_are_scaled_and_smaller_ones_are_not(make_video) -> None:
+    path = make_video(frames=10, size=(96, 64))
+    whole = torch.from_numpy(decode(path, lambda info: [5]).data).permute(0, 3, 1, 2)
+    (small,) = FootageStore(decode, 48, 0).clip(item(path), lambda info: [5]).images
+    wanted = functional.interpolate(whole.float(), size=(48, 72), mode="bilinear", align_corners=False)
+    assert float((small - wanted[0]).abs().max()) <= 0.501
+    (same,) = FootageStore(decode, 64, 0).clip(item(path), lambda info: [5]).images
+    assert torch.equal(same, whole[0])
 
 
-def test_videos_are_decoded_once_while_memory_lasts(make_video) -> None:
-    calls: list[Path] = []
-    lock = threading.Lock()
+def test_kept_or_read_anew_the_numbers_are_the_same(make_video) -> None:
+    video = item(make_video(frames=20, size=(96, 64)))
+    rich, poor = Counting(), Counting()
+    stores = FootageStore(rich, 48, 2**30), FootageStore(poor, 48, 1000)
+    for chosen in (CHOSEN, (0, 19), CHOSEN):
+        kept, anew = (store.clip(video, lambda info, chosen=chosen: chosen) for store in stores)
+        assert torch.equal(kept.images, anew.images)
+    assert rich.wanted == [20]
+    # of a video that is not kept no frame is scaled that the clip does not want
+    assert poor.wanted == [3, 2, 3]
 
-    def counting(path: Path, wanted):
-        with lock:
-            calls.append(path)
-        return decode(path, wanted)
 
-    video = make_video(frames=20)
-    rich, poor = FootageStore(counting, 48, 2**30), FootageStore(counting, 48, 1000)
-    with ThreadPoolExecutor(4) as pool:
+def test_a_long_video_does_not_take_the_memory_of_many_short_ones(make_video) -> None:
+    size = 20 * 48 * 64 * 3
+    counting = Counting()
+    store = FootageStore(counting, 48, 10 * size)
+    long, short = item(make_video("long.mp4", frames=40)), item(make_video("short.mp4", frames=20))
+    for _ in range(2):
+        for one in (long, short):
+            store.clip(one, lambda info: CHOSEN)
+    assert counting.wanted == [3, 20, 3]
+
+
+def test_clips_that_are_wanted_again_are_kept_without_their_video(make_video) -> None:
+    counting = Counting()
+    store = FootageStore(counting, 48, 2**30)
+    video = item(make_video(frames=20))
+    first, second = (store.clip(video, lambda info: CHOSEN, again=True) for _ in range(2))
+    assert counting.wanted == [3]
+    assert torch.equal(first.images, second.images)
+    # the same video is trained on, too
+    assert torch.equal(store.clip(video, lambda info: CHOSEN).images, first.images)
+    assert store.clip(video, lambda info: [0, 7], again=True).indices == (0, 7)
+    assert counting.wanted == [3, 20]
+
+
+def test_threads_share_what_is_kept(make_video) -> None:
+    counting = Counting()
+    store = FootageStore(counting, 48, 2**30)
+    videos = [item(make_video(f"{number}.mp4", frames=20)) for number in range(3)]
+    with ThreadPoolExecutor(3) as pool:
         for _ in range(3):
-            list(pool.map(rich.footage, [video]))
-    assert len(calls) == 1
-    for _ in range(3):
-        poor.footage(video)
-    assert len(calls) == 4
+            list(pool.map(lambda one: store.clip(one, lambda info: CHOSEN), videos))
+    assert counting.wanted == [20] * 3
 
 
 def test_a_broken_video_says_so_each_time_and_is_tried_once(tmp_path: Path) -> None:
     calls: list[Path] = []
 
-    def counting(path: Path, wanted):
+    def counting(path: Path, wanted, fit=None):
         calls.append(path)
-        return decode(path, wanted)
+        return decode(path, wanted, fit)
 
     path = tmp_path / "text.mp4"
     path.write_text("no video")
     store = FootageStore(counting, 48, 2**30)
     for _ in range(2):
         with pytest.raises(VideoError, match="not a readable video"):
-            store.footage(path)
+            store.clip(item(path), lambda info: CHOSEN)
     assert len(calls) == 1
+
+
+def test_frames_do_not_change_behind_the_library_that_gave_them(make_video) -> None:
+    """Libraries use one picture's memory for the next."""
+    from vidbench.video.gather import gather
+
+    path = make_video(frames=4, size=(32, 32))
+    info = decode(path, lambda info: [0]).info
+    buffer = np.zeros((32, 32, 3), np.uint8)
+
+    def play():
+        for level in range(4):
+            buffer[:] = 10 * level
+            yield buffer
+
+    store = FootageStore(lambda path, wanted, fit=None: gather(info, wanted, play, fit), 48, 2**30)
+    found = store.clip(item(path), lambda info: range(4))
+    assert found.images.float().mean(dim=(1, 2, 3)).tolist() == [0, 10, 20, 30]

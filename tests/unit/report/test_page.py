@@ -206,6 +206,30 @@ def test_the_figures_are_those_of_the_training(runs: Any, page: Page, parse: Par
     assert "validation top-1 accuracy of 68.3% in epoch 3" in tree.text
 
 
+def test_a_training_with_several_classes_is_shown_by_its_mean_average_precision(
+    runs: Any, page: Page, parse: Parse
+) -> None:
+    told = {"task": "multilabel", "best_val_top1": None, "best_val_mean_ap": 0.4125}
+    folder = runs.finetune("ft", [2.0, 1.0], summary=told)
+    runs.lines(
+        folder / "epochs.jsonl",
+        [
+            {"key": f"epoch-{k:04d}", "epoch": k, "lr": 0.01, "train_loss": 2 / k, "val_mean_ap": share,
+             "val_robust_top1": 0.1 * k, "seconds": 50.0, "data_seconds": 4.0}
+            for k, share in ((1, 0.25), (2, 0.4125))
+        ],
+    )  # fmt: skip
+    tree = parse(page(folder))
+    assert "validation mean average precision of 41.2% in epoch 2" in tree.text
+    assert "Best validation mAP" in tree.text
+    assert "Mean average precision over epochs" in tree.text
+    assert "Top-1 accuracy" not in tree.text
+    assert tree.row("1") == ["1", "0.0100", "2.000", "25.0%", "10.0%", "50 s", "4.0 s"]
+    assert "Best val. mAP" in tree.text
+    both = parse(page(folder, runs.finetune("other", [2.0])))
+    assert "Best val. top-1 or mAP" in both.text
+
+
 def test_a_diverged_training_is_shown(runs: Any, page: Page, parse: Parse) -> None:
     tree = parse(page(runs.finetune("ft", [2.0, float("nan")], val=False)))
     assert "training loss of NaN" in tree.text

@@ -37,6 +37,14 @@ def smooth(labels: Tensor, classes: int, smoothing: float) -> Tensor:
     return functional.one_hot(labels.long(), classes).float() * (1 - smoothing) + smoothing / classes
 
 
+def soften(labels: Tensor, smoothing: float) -> Tensor:
+    """Targets `(N, classes)` float32 of several classes each, drawn towards a half: 1 becomes 1 - `smoothing` / 2.
+
+    Each class is a question of its own, answered yes or no; so the mass is spread over these two.
+    """
+    return labels.float() * (1 - smoothing) + 0.5 * smoothing
+
+
 def beta(alpha: float, generator: torch.Generator) -> float:
     """One draw from Beta(alpha, alpha), through the inverse of its distribution function."""
     uniform = float(torch.rand((), generator=generator, dtype=torch.float64))
@@ -79,5 +87,5 @@ def blend(clips: Tensor, mix: Mix) -> Tensor:
 
 
 def blend_targets(targets: Tensor, mix: Mix) -> Tensor:
-    """The targets `(N, C)` that belong to `blend`'s clips; rows still sum to 1."""
+    """The targets `(N, C)` that belong to `blend`'s clips; rows that sum to 1 still do."""
     return targets if mix.share == 1.0 else targets * mix.share + targets.roll(1, 0) * (1 - mix.share)

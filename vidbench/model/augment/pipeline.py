@@ -10,7 +10,7 @@ from vidbench.model.augment.draws import chance
 from vidbench.model.augment.erasing import erase
 from vidbench.model.augment.frames import greyed
 from vidbench.model.augment.magnitude import parse_randaugment
-from vidbench.model.augment.mix import blend, blend_targets, draw_mix, smooth
+from vidbench.model.augment.mix import blend, blend_targets, draw_mix, smooth, soften
 from vidbench.model.augment.rand_augment import rand_augment
 from vidbench.model.augment.settings import AugmentSettings
 from vidbench.model.augment.w4 import applied_by_chance
@@ -61,7 +61,7 @@ class ClipAugment:
 
 
 class BatchMix:
-    """Mixes the clips of a batch and makes soft targets of its labels.
+    """Mixes the clips of a batch and makes soft targets of its labels, of one class each or of several.
 
     Args:
         settings: Alphas, probabilities and label smoothing.
@@ -79,17 +79,21 @@ class BatchMix:
 
         Args:
             clips: `(N, 3, T, H, W)` floats in [0, 1], on any device.
-            labels: `(N,)` integers in [0, classes), on the same device.
+            labels: On the same device: `(N,)` integers in [0, classes), or `(N, classes)` of 0 and 1 where a clip may
+                have several classes.
             generator: On the CPU, best one of its own for each batch.
 
         Returns:
-            Clips of the same shape, and targets `(N, classes)` float32 whose rows sum to 1.
+            Clips of the same shape, and targets `(N, classes)` float32. Of one class each their rows sum to 1; of
+            several each is in [0, 1], what the class's share of the clip is, smoothed towards a half.
 
         Raises:
             ValueError: Other shapes, or a label outside [0, classes).
         """
-        if clips.ndim != 5 or labels.shape != clips.shape[:1]:
+        several = labels.shape == (len(clips), self.classes)
+        if clips.ndim != 5 or (labels.shape != clips.shape[:1] and not several):
             raise ValueError(f"clips {tuple(clips.shape)} and labels {tuple(labels.shape)} are no batch")
         mix = draw_mix(self.settings, clips.shape[3], clips.shape[4], generator)
-        targets = smooth(labels, self.classes, self.settings.smoothing)
+        smoothing = self.settings.smoothing
+        targets = soften(labels, smoothing) if several else smooth(labels, self.classes, smoothing)
         return blend(clips, mix), blend_targets(targets, mix)

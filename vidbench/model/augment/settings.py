@@ -31,7 +31,8 @@ class AugmentSettings(BaseModel):
         cutmix: The same for CutMix. MViT 1.0.
         mix_probability: How often a batch is mixed at all; 0 to 1.
         mix_switch: Where both are on: how often a mixed batch takes CutMix; 0 to 1.
-        smoothing: Probability mass that is spread over all classes; 0 to below 1. MViT 0.1.
+        smoothing: Probability mass that is spread over all classes; 0 to below 1. MViT 0.1. Where a clip may have
+            several classes each is drawn towards a half by it.
         w4: Operations of the robust-training list, applied in this order before all others; each has its probability.
     """
 

@@ -9,7 +9,9 @@ from typing import Any
 import torch
 
 from vidbench.model.train.batch import Batch, Sample, collate
-from vidbench.model.train.samples import Samples
+from vidbench.model.train.peers import Peers
+from vidbench.model.train.samples import Repeated, Samples
+from vidbench.model.train.shapes import centre_parts
 from vidbench.seeds import seed_for
 from vidbench.video.clip import VideoError
 
@@ -30,37 +32,51 @@ class Feed:
         seed: Of the run.
         batch: Samples per batch.
         pool: Threads that read.
+        peers: The processes that share each batch; batches are this one's parts, which may be empty.
     """
 
-    def __init__(self, *, seed: int, batch: int, pool: ThreadPoolExecutor) -> None:
+    def __init__(self, *, seed: int, batch: int, pool: ThreadPoolExecutor, peers: Peers | None = None) -> None:
         self.seed, self.batch, self.pool = seed, batch, pool
+        self.peers = peers or Peers.alone()
         self.failures: dict[str, Json] = {}
 
     def training(self, samples: Samples, epoch: int, start: int) -> Iterator[Batch]:
         """The batches of an epoch from number `start` on; one of which nothing can be read is empty."""
         parts = self._shuffled(samples, "order", epoch)
-        return self._batches(samples, parts[start:], lambda index: self._random(samples, index, epoch))
+        return self._batches(samples, self._own(parts[start:]), lambda index: self._random(samples, index, epoch))
 
     def planned(self, samples: Samples) -> list[int]:
-        """How many samples each batch of an epoch has."""
+        """How many samples each batch of an epoch has, in all processes together."""
         total = len(samples)
         return [min(self.batch, total - at) for at in range(0, total, self.batch)]
 
     def precise(self, samples: Samples, epoch: int, batches: int) -> Iterator[Batch]:
         """At most so many batches of training samples, drawn apart from those of the epoch."""
-        parts = self._shuffled(samples, "precise", epoch)[:batches]
+        parts = self._own(self._shuffled(samples, "precise", epoch)[:batches])
         drawn = self._batches(samples, parts, lambda index: self._random(samples, index, "precise", epoch))
-        return (batch for batch in drawn if len(batch))
+        # what is empty here may not be so in another process
+        return drawn if self.peers.size > 1 else (batch for batch in drawn if len(batch))
 
-    def centre(self, samples: Samples) -> Iterator[Batch]:
-        """Every sample once, in order, as it is validated on; without the batches of which nothing can be read."""
-        numbers = range(len(samples))
-        parts = [numbers[at : at + self.batch] for at in range(0, len(numbers), self.batch)]
+    def centre(self, samples: Samples, first: int | None = None) -> Iterator[Batch]:
+        """Every sample once, in order, as it is validated on; without the batches of which nothing can be read.
+
+        Several processes have a stretch each, of all samples or of so many `first` ones.
+        """
+        numbers = self.peers.share(len(samples) if first is None else min(first, len(samples)))
+        parts = centre_parts(samples, numbers, self.batch)
         return (batch for batch in self._batches(samples, parts, samples.centre) if len(batch))
 
     def _shuffled(self, samples: Samples, *what: object) -> list[list[int]]:
-        order = torch.randperm(len(samples), generator=self._generator(*what)).tolist()
+        # samples that are clips of one video stay together
+        group = samples.group if isinstance(samples, Repeated) else 1
+        heads = torch.randperm(len(samples) // group, generator=self._generator(*what)).tolist()
+        order = [head * group + turn for head in heads for turn in range(group)]
         return [order[at : at + self.batch] for at in range(0, len(order), self.batch)]
+
+    def _own(self, parts: Sequence[Sequence[int]]) -> list[Sequence[int]]:
+        """The stretch of each batch that is read here."""
+        shares = [self.peers.share(len(part)) for part in parts]
+        return [part[own.start : own.stop] for part, own in zip(parts, shares, strict=True)]
 
     def _random(self, samples: Samples, index: int, *what: object) -> Sample:
         return samples.random(index, self._generator(*what, samples.key(index)))

@@ -14,8 +14,9 @@ BACKBONE = "backbone"
 """Stands for everything but the head, where parts are named."""
 
 _SHOWN = 12
-# numbered layers as pytorchvideo, its efficient X3D (s1 to s5), torchvision and timm name them
-_NUMBERED = re.compile(r"(?:^s|(?:^|\.)(?:blocks|layers?|features|stages|denseblock)\.?)(\d+)\.")
+# numbered layers as pytorchvideo, its efficient X3D (s1 to s5), torchvision and timm name them; a detector's trunk is
+# `model`
+_NUMBERED = re.compile(r"(?:^(?:model\.)?s|(?:^|\.)(?:blocks|layers?|features|stages|denseblock)\.?)(\d+)\.")
 
 
 def depths(net: nn.Module, head: str) -> dict[str, int]:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from collections.abc import Sequence
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -18,6 +19,12 @@ class Meter(Protocol):
 
     def add(self, logits: Tensor, batch: Batch) -> None:
         """Take the logits of a batch, a row per thing."""
+
+    def state(self) -> object:
+        """What was taken, in plain values and tensors on the CPU."""
+
+    def merge(self, states: Sequence[Any]) -> None:
+        """Have taken what these states say, in their order, in place of what was taken here."""
 
     def result(self) -> dict[str, float | None]:
         """Figures by name, the objective's `figure` among them; None where nothing could be measured."""
@@ -92,6 +99,12 @@ class _TopOne:
         self._right += int((logits.argmax(1) == batch.targets.to(logits.device)).sum())
         self._seen += len(logits)
 
+    def state(self) -> object:
+        return self._right, self._seen
+
+    def merge(self, states: Sequence[Any]) -> None:
+        self._right, self._seen = (sum(state[place] for state in states) for place in (0, 1))
+
     def result(self) -> dict[str, float | None]:
         return {"top1": self._right / self._seen if self._seen else None}
 
@@ -104,6 +117,12 @@ class _MeanAp:
     def add(self, logits: Tensor, batch: Batch) -> None:
         self._scores.append(torch.sigmoid(logits.float()).cpu())
         self._truth.append(batch.targets.cpu())
+
+    def state(self) -> object:
+        return self._scores, self._truth
+
+    def merge(self, states: Sequence[Any]) -> None:
+        self._scores, self._truth = ([part for state in states for part in state[place]] for place in (0, 1))
 
     def result(self) -> dict[str, float | None]:
         if not self._scores:

@@ -12,6 +12,7 @@ from torch import nn
 from torch.utils.checkpoint import checkpoint
 
 from vidbench.errors import InputError
+from vidbench.model.train.draws import drawn_again
 from vidbench.model.train.optimizers import batch_norms
 
 # modules that are repeated, take and give tensors and change no argument: pytorchvideo's residual and
@@ -65,7 +66,8 @@ def _statistics_kept(block: nn.Module) -> Iterator[None]:
         norm.momentum = 0.0
         norm.num_batches_tracked = None
     try:
-        yield
+        with drawn_again():
+            yield
     finally:
         for norm, (momentum, tracked) in zip(norms, held, strict=True):
             norm.momentum, norm.num_batches_tracked = momentum, tracked

@@ -7,10 +7,13 @@ from collections.abc import Sequence
 from itertools import pairwise
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationInfo, field_validator
+from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, ValidationInfo, field_validator
 
 from vidbench.model.augment.settings import AugmentSettings
 from vidbench.model.augment.specs import settings_from
+from vidbench.model.train.clip_settings import ClipSettings
+from vidbench.model.train.placing import parse_area
+from vidbench.model.train.robust_settings import RobustSettings
 
 Share = Annotated[float, Field(ge=0, le=1)]
 MOMENTUM = 0.9
@@ -28,13 +31,19 @@ def _words(value: object) -> object:
     return settings_from(str(one) for one in value)
 
 
+def _a_crop(value: str) -> str:
+    parse_area(value)
+    return value
+
+
 Numbers = Annotated[tuple[float, ...], BeforeValidator(_listed)]
 Names = Annotated[tuple[str, ...], BeforeValidator(_listed)]
 Augment = Annotated[AugmentSettings, BeforeValidator(_words)]
+Crop = Annotated[str, AfterValidator(_a_crop)]
 SaveEvery = Annotated[str, Field(pattern=r"^\s*(\d+|\d+(\.\d+)?\s*m)\s*$")]
 
 
-class TrainSettings(BaseModel):
+class TrainSettings(ClipSettings, RobustSettings):
     """The part of a request that says how to train; the defaults train as simply as possible.
 
     Attributes:
@@ -60,9 +69,17 @@ class TrainSettings(BaseModel):
         ema: Decay of an average of the weights, which is then measured and kept; 0 is off.
         precision: "fp32", "bf16" or "fp16": of the forward and backward pass.
         checkpointing: Compute activations again in the backward pass, to save memory.
+        sync_bn: Batch normalisations work on the values of all processes together, where there are several.
         precise_bn: Training batches whose statistics replace the running ones before an epoch's weights are measured
             and kept; 0 keeps the running ones.
-        smoothing: Label smoothing in [0, 1).
+        smoothing: Label smoothing in [0, 1): that share of a target is spread over all classes; where a clip may have
+            several, each class is drawn towards a half by it.
+        crop: "jitter" scales a frame to a random short side and crops it; "random-resized" scales a random part of it,
+            of 8 % to all of its area, or of others: "random-resized:0.2..1".
+        jitter_rule: "uniform" short sides, or "inverse": their inverse is uniform, as PySlowFast's recipes have it.
+        repeat: Clips of each video in an epoch, which meet in a batch.
+        clip_labels: "clip": a training clip has the classes of its own frames; "video": those of its video. None takes
+            the frames' where a frame list tells them.
         augment: What is done to clips and batches, or words as `mixup:0.8` (`vidbench.model.augment.specs`).
         save_every: Steps ("200") or minutes ("10m") after which the state is stored within an epoch; None stores it
             after each epoch.
@@ -92,8 +109,13 @@ class TrainSettings(BaseModel):
     ema: float = Field(0.0, ge=0, lt=1)
     precision: Literal["fp32", "bf16", "fp16"] = "fp32"
     checkpointing: bool = False
+    sync_bn: bool = True
     precise_bn: int = Field(0, ge=0)
     smoothing: float = Field(0.0, ge=0, lt=1)
+    crop: Crop = "jitter"
+    jitter_rule: Literal["uniform", "inverse"] = "uniform"
+    repeat: int = Field(1, ge=1)
+    clip_labels: Literal["clip", "video"] | None = None
     augment: Augment = NO_AUGMENT
     save_every: SaveEvery | None = None
     tensorboard: bool = False
@@ -154,6 +176,21 @@ class TrainSettings(BaseModel):
     def _not_frozen(cls, value: int, info: ValidationInfo) -> int:
         if value and info.data.get("freeze_bn"):
             raise ValueError("--freeze-bn keeps the statistics that this would replace")
+        return value
+
+    @field_validator("repeat")
+    @classmethod
+    def _fits_the_batch(cls, value: int, info: ValidationInfo) -> int:
+        batch = info.data.get("batch")
+        if batch is not None and batch % value:
+            raise ValueError(f"the clips of a video meet in a batch, and {batch} is no multiple of them")
+        return value
+
+    @field_validator("jitter_rule")
+    @classmethod
+    def _of_jitter(cls, value: str, info: ValidationInfo) -> str:
+        if value != "uniform" and info.data.get("crop", "jitter") != "jitter":
+            raise ValueError("--crop random-resized has no short sides to draw")
         return value
 
     @field_validator("augment")

@@ -30,6 +30,7 @@ class Position:
         lr: Learning rate of the last step.
         seconds: Spent on the epoch.
         things: Things that were taken.
+        data_seconds: Of those spent, waiting for clips.
     """
 
     epoch: int = 1
@@ -41,6 +42,7 @@ class Position:
     lr: float = 0.0
     seconds: float = 0.0
     things: int = 0
+    data_seconds: float = 0.0
 
     def next_epoch(self) -> Position:
         """The beginning of the epoch that follows."""
@@ -120,13 +122,18 @@ def pack(state: State, parts: Json) -> Json:
     }
 
 
-def read_state_file(path: Path, device: torch.device) -> tuple[State, Json]:
+def read_state_file(path: Path, device: torch.device, stream: IO[bytes] | None = None) -> tuple[State, Json]:
     """What `pack` made: the state, and the whole content.
+
+    Args:
+        path: The file.
+        device: Where its tensors go.
+        stream: Its content, where the file itself is in another process's reach.
 
     Raises:
         InputError: Another program, or an earlier version, wrote the file.
     """
-    content = torch.load(path, weights_only=True, map_location=device)
+    content = torch.load(path if stream is None else stream, weights_only=True, map_location=device)
     if not isinstance(content, dict) or content.get("layout") != LAYOUT:
         raise InputError(
             f"{path}: the state of a training that an earlier version wrote; it cannot be taken up",

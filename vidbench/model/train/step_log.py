@@ -72,6 +72,27 @@ class StepLog:
             self._events.epoch(record, step)
 
 
+class NoLog:
+    """In place of a log, in a process that keeps none."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        return None
+
+    def step(self, step: int, epoch: int, lr: float, loss: float) -> None:
+        """Nothing is written."""
+
+    def sync(self) -> None:
+        """Nothing is there to be written."""
+
+    def epoch(self, record: Json, step: int) -> None:
+        """Nothing is written."""
+
+
 def _line(row: Json) -> str:
     # the shortest text that is the same number again
     return ",".join(repr(row[name]) for name in COLUMNS)

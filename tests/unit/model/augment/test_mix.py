@@ -149,3 +149,29 @@ def test_no_batch() -> None:
     for wrong in ((clips[0], labels), (clips, labels[:1])):
         with pytest.raises(ValueError, match="are no batch"):
             BatchMix(AugmentSettings(), 3)(*wrong, seeded())
+
+
+def test_several_labels_blend_row_by_row() -> None:
+    clips, _ = batch(3)
+    labels = torch.tensor([[1.0, 1, 0], [0, 0, 0], [0, 1, 1]])
+    mixed, targets = BatchMix(AugmentSettings(mixup=0.8), 3)(clips, labels, seeded(3))
+    share = draw_mix(AugmentSettings(mixup=0.8), clips.shape[3], clips.shape[4], seeded(3)).share
+    assert 0 < share < 1
+    assert torch.allclose(targets, share * labels + (1 - share) * labels.roll(1, 0))
+    assert torch.equal(mixed, BatchMix(AugmentSettings(mixup=0.8), 3)(clips, torch.tensor([0, 1, 2]), seeded(3))[0])
+    # a row of three clips and three classes is no row of labels
+    assert torch.equal(BatchMix(AugmentSettings(), 3)(clips, labels, seeded())[1], labels)
+
+
+def test_several_labels_are_smoothed_as_the_loss_does_it() -> None:
+    from vidbench.model.train.objective import SeveralClasses
+
+    clips, _ = batch(2)
+    labels = torch.tensor([[1.0, 0, 1], [0, 0, 0]])
+    settings = AugmentSettings(cutmix=1.0, smoothing=0.2)
+    _, targets = BatchMix(settings, 3)(clips, labels, seeded(3))
+    _, plain = BatchMix(settings.model_copy(update={"smoothing": 0.0}), 3)(clips, labels, seeded(3))
+    assert torch.allclose(targets, plain * 0.8 + 0.1)
+    logits = torch.randn(2, 3, generator=seeded(1))
+    loss = SeveralClasses().loss
+    assert torch.allclose(loss(logits, targets), loss(logits, plain, 0.2))

@@ -9,8 +9,10 @@ import torch
 from vidbench.data.dataset import ClipList, read_clips
 from vidbench.model.augment.settings import AugmentSettings
 from vidbench.model.footage import FootageStore
+from vidbench.model.train.clip_rules import clip_rule
 from vidbench.model.train.feed import Feed
-from vidbench.model.train.samples import ListSamples
+from vidbench.model.train.placing import Placing
+from vidbench.model.train.samples import ListSamples, Repeated
 from vidbench.model.zoo import MODELS
 from vidbench.video.decoder import DECODERS
 
@@ -30,7 +32,9 @@ def samples(clips) -> ListSamples:
     store = FootageStore(DECODERS.get("pyav"), 80, 2**24)
     settings = AugmentSettings.model_validate({"brightness": 0.4})
     preprocess = MODELS.get("x3d_tiny").preprocess
-    return ListSamples(clips, store, preprocess, classes=0, jitter=1.25, flip=0.5, augment=settings)
+    placing = Placing.of(preprocess, 1.25, "uniform", "jitter", 0.5)
+    rule = clip_rule("videos", "")
+    return ListSamples(clips, store, preprocess, classes=0, rule=rule, placing=placing, augment=settings)
 
 
 def feed(pool: ThreadPoolExecutor) -> Feed:
@@ -74,3 +78,21 @@ def test_precise_batches_are_others(samples) -> None:
     assert all(torch.equal(a, b) for a, b in zip(precise, again, strict=True))
     drawn = {clip.numpy().tobytes() for images in epoch for clip in images}
     assert not drawn & {clip.numpy().tobytes() for images in precise for clip in images}
+
+
+def test_clips_of_one_video_meet_in_a_batch(samples) -> None:
+    with ThreadPoolExecutor(2) as pool:
+        one = feed(pool)
+        repeated = Repeated(samples, 2)
+        assert one.planned(repeated) == [2] * 5
+        batches = list(one.training(repeated, 1, 0))
+        parts = list(one.training(samples, 1, 0))
+        plain = {name: clip for part in parts for name, clip in zip(part.names, part.clips, strict=True)}
+    assert sorted(len(batch) for batch in batches) == [0, 2, 2, 2, 2]
+    for batch in filter(len, batches):
+        first, second = batch.clips
+        assert len(set(batch.names)) == 1
+        assert torch.equal(first, plain[batch.names[0]])
+        assert not torch.equal(first, second)
+    # told once, though it was tried twice
+    assert [failure["path"] for failure in one.failures.values()] == ["broken.mp4"]
