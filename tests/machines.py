@@ -31,7 +31,7 @@ GB = 10**9
 OK = Stage("ok", seconds=1.0)
 ABSENT = Stage("absent", "not installed")
 
-H200 = Gpu("NVIDIA H200", "580.95.05", 143771, "9.0")
+H200 = Gpu("NVIDIA H200", "580.95.05", 143771, "9.0", 143000)
 KERNELS = ("sm_75", "sm_80", "sm_86", "sm_90", "sm_100", "sm_120")
 TORCH = Torch(
     stage=OK,
@@ -92,8 +92,8 @@ BASE = Facts(
     requirements=Requirements("metadata", CORE),
     gpus=Gpus(True, "", (H200,), "13.0"),
     torch=TORCH,
-    torchvision=Stage("ok", data={"version": "0.29.2+cu132"}),
-    pytorchvideo=Stage("ok", data={"parameters": 3_794_274}),
+    torchvision=Stage("ok", data={"version": "0.29.2+cu132", "video_io": False}),
+    pytorchvideo=Stage("ok", data={"parameters": 3_794_274, "cat_all_gather": False}),
     clips=(Clip("h264", OK, 12, "libx264"), Clip("av1", OK, 12, "libsvtav1")),
     decoders=(
         decoding("pyav", "h264", 12),

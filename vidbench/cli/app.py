@@ -11,7 +11,7 @@ import typer
 
 import vidbench
 from vidbench.cli import attack, console, data, demo, env, label, model, report, weights
-from vidbench.errors import EXIT_BUG, EXIT_INTERRUPTED, EXIT_MISSING, EXIT_OK, VidbenchError
+from vidbench.errors import EXIT_BUG, EXIT_INPUT, EXIT_INTERRUPTED, EXIT_MISSING, EXIT_OK, VidbenchError
 
 app = typer.Typer(
     name="vidbench",
@@ -68,8 +68,9 @@ def main(argv: Sequence[str]) -> int:
         return EXIT_INTERRUPTED
     except VidbenchError as failure:
         console.error(failure)
-        _point_back(str(failure))
-        return failure.exit_code
+        # a file that a broken package cannot read is not the file's fault
+        known = _point_back(str(failure))
+        return EXIT_MISSING if known and failure.exit_code in (EXIT_BUG, EXIT_INPUT) else failure.exit_code
     except Exception as error:
         traceback.print_exc()
         if _point_back(f"{type(error).__name__}: {error}"):

@@ -142,6 +142,12 @@ def remark(message: str) -> None:
     print(message, file=sys.stderr)
 
 
+def note(message: str) -> None:
+    """A line on stderr that `-q` silences, at once: nothing is loaded for it."""
+    if not _quiet:
+        print(message, file=sys.stderr, flush=True)
+
+
 def reporter() -> Reporter:
     """Progress for a person: bars on a terminal, a plain line now and then elsewhere."""
     if _quiet:

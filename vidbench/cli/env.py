@@ -11,11 +11,14 @@ import typer
 
 from vidbench.cli import console
 from vidbench.cli.options import JsonOpt
+from vidbench.env import LOADING
 from vidbench.errors import EXIT_MISSING
+from vidbench.progress import Reporter, SilentReporter
 
 if TYPE_CHECKING:
     from vidbench.env.check import EnvCheckResult, Explanation
     from vidbench.env.compare import Comparison
+    from vidbench.env.facts import PublishedFile
     from vidbench.env.findings import Finding
 
 app = typer.Typer(no_args_is_help=True, help="Look at this machine: what works, and the command that mends the rest.")
@@ -52,6 +55,11 @@ def check_(
     Each library is loaded in a process of its own, so a broken one is a finding and not the end.
     Nothing is changed and nothing is downloaded. Exit code 4 when a check fails.
     """
+    chosen = bool(only or group)
+    reporter: Reporter = console.reporter() if chosen else SilentReporter()
+    if not chosen:
+        # at once, before all that follows is imported
+        console.note(LOADING)
     from vidbench.env.check import EnvCheckRequest, check
 
     request = EnvCheckRequest(
@@ -64,8 +72,7 @@ def check_(
         limit_s=timeout,
         addresses=_addresses() if net or "J3" in {name.upper() for name in only or ()} else (),
     )
-    chosen = bool(only or group)
-    result = check(request, console.reporter(), (lambda finding: None) if json else _Printer(skipped=chosen))
+    result = check(request, reporter, (lambda finding: None) if json else _Printer(skipped=chosen))
     console.show(result, json, _verdict)
     if result.counts["fail"] or (strict and (result.counts["warn"] or result.counts["crash"])):
         raise typer.Exit(EXIT_MISSING)
@@ -140,10 +147,12 @@ def watch(
     show(samples(interval, count), log)
 
 
-def _published() -> tuple[tuple[str, str], ...]:
+def _published() -> tuple[PublishedFile, ...]:
+    """Every published file once, under the first name that `weights pull` knows it by."""
+    from vidbench.env.facts import PublishedFile
     from vidbench.model.zoo import MODELS
 
-    found = []
+    found: dict[str, PublishedFile] = {}
     for name in MODELS.names():
         try:
             card = MODELS.get(name)
@@ -151,9 +160,12 @@ def _published() -> tuple[tuple[str, str], ...]:
             # a plug-in may load what is broken here; that must not end the check
             console.remark(f"warning: the model {name!r} does not load: {error}")
             continue
-        if card.published is not None:
-            found.append((name, card.published.file))
-    return tuple(found)
+        if card.published is None:
+            continue
+        for one in (card.published, *card.others):
+            pulled_by = name if one is card.published else f"{name}@{one.tag}"
+            found.setdefault(one.file, PublishedFile(pulled_by, one.file, one.bytes, one.sha256))
+    return tuple(found.values())
 
 
 def _addresses() -> tuple[str, ...]:

@@ -19,10 +19,14 @@ def show(samples: Iterable[Sample], log: Log | None) -> None:
     """Draw each sample over the one before; Ctrl-C ends it as a success, the samples so far are shown and written."""
     from rich.live import Live
 
+    told = ""
     try:
         if not sys.stdout.isatty():
             for sample in samples:
                 _take(sample, log)
+                if sample.problem != told:
+                    console.remark(f"warning: {sample.problem}; CPU and memory instead")
+                    told = sample.problem
                 for one in sample.devices:
                     console.out("  ".join((f"{sample.at:%H:%M:%S}", *(cell for cell in _cells(one) if cell))))
                 sys.stdout.flush()
@@ -44,7 +48,8 @@ def _table(sample: Sample) -> Table:
     from rich.table import Table
     from rich.text import Text
 
-    table = Table(title=f"{sample.at:%Y-%m-%d %H:%M:%S} UTC")
+    caption = Text(f"{sample.problem}; CPU and memory instead") if sample.problem else None
+    table = Table(title=f"{sample.at:%Y-%m-%d %H:%M:%S} UTC", caption=caption)
     for head in _HEADS:
         table.add_column(head)
     for one in sample.devices:

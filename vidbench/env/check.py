@@ -7,8 +7,9 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from vidbench.env import LOADING
 from vidbench.env.checks import decoders, deep, detectron2, gpus, processes, python, system, torch, weights
-from vidbench.env.facts import SLOW_PARTS, Facts
+from vidbench.env.facts import SLOW_PARTS, Facts, PublishedFile
 from vidbench.env.findings import EVERYTHING, PURPOSES, STATUSES, Check, Finding, Outcome, number
 from vidbench.env.known_errors import KNOWN_ERRORS, KnownError
 from vidbench.env.probes import Gatherer
@@ -43,7 +44,7 @@ class EnvCheckRequest:
             is a warning.
         deep: Also run the checks that compute, decode and start processes.
         net: Also ask hosts on the network.
-        published: (model, file name) of all published weights, for J1.
+        published: All published files of weights, for J1.
         working: The working folder.
         limit_s: Seconds that loading one library may take.
         addresses: Addresses of weights and data sets, one of each host, for J3.
@@ -54,7 +55,7 @@ class EnvCheckRequest:
     purpose: str = ""
     deep: bool = False
     net: bool = False
-    published: tuple[tuple[str, str], ...] = ()
+    published: tuple[PublishedFile, ...] = ()
     working: Path = Path()
     limit_s: float = 60.0
     addresses: tuple[str, ...] = ()
@@ -96,7 +97,7 @@ def check(
     chosen = select(request.only, request.groups, deep=request.deep, net=request.net)
     parts = {part for one in chosen for part in one.needs}
     if parts & SLOW_PARTS:
-        reporter.info("loading torch and the decoders in processes of their own; this takes some seconds")
+        reporter.info(LOADING)
     findings = []
     working = request.working.absolute()
     with Gatherer(parts, working, request.published, request.limit_s, request.addresses) as gatherer:

@@ -12,6 +12,7 @@ import importlib
 import importlib.util
 import json
 import os
+import re
 import resource
 import signal
 import sys
@@ -93,14 +94,21 @@ def load_torchvision(folder: str) -> Data:
     kept = ops.nms(boxes, torch.tensor([0.9, 0.8, 0.7]), 0.5).tolist()
     if kept != [0, 2]:
         raise RuntimeError(f"torchvision.ops.nms kept boxes {kept}, expected [0, 2]")
-    return {"version": str(torchvision.__version__)}
+    return {"version": str(torchvision.__version__), "video_io": hasattr(torchvision.io, "read_video")}
 
 
 def load_pytorchvideo(folder: str) -> Data:
     """Build the network that the catalogue's models are made of; nothing is downloaded."""
     hub = _load("pytorchvideo.models.hub")
     network = hub.x3d_xs(pretrained=False)
-    return {"parameters": sum(parameter.numel() for parameter in network.parameters())}
+    try:
+        gathers = hasattr(importlib.import_module("pytorchvideo.layers.distributed"), "cat_all_gather")
+    except ImportError:
+        gathers = False
+    return {
+        "parameters": sum(parameter.numel() for parameter in network.parameters()),
+        "cat_all_gather": gathers,
+    }
 
 
 def load_detectron2(folder: str) -> Data:
@@ -231,8 +239,11 @@ def one_line(text: str) -> str:
 
 
 def describe(error: BaseException) -> str:
-    """An exception in one line."""
-    return one_line(f"{type(error).__name__}: {error}")
+    """An exception in one line; a C++ library that is too old is told wherever the text names it."""
+    text = f"{type(error).__name__}: {error}"
+    line = one_line(text)
+    wanted = re.search(r"version `\w+_[\d.]+' not found", text)
+    return f"{line}; {wanted[0]}" if wanted and wanted[0] not in line else line
 
 
 class _Lazy(types.ModuleType):

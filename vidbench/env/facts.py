@@ -110,6 +110,7 @@ class Gpu:
     driver: str
     memory_mib: int | None
     capability: str
+    free_mib: int | None = None
 
 
 @dataclass(frozen=True)
@@ -197,20 +198,41 @@ class Tool:
 
 
 @dataclass(frozen=True)
+class PublishedFile:
+    """A published file of weights: `model` as `weights pull` takes it; its size and sha256 where they are known."""
+
+    model: str
+    file: str
+    size_bytes: int | None = None
+    sha256: str = ""
+
+
+@dataclass(frozen=True)
 class WeightFile:
-    """Published weights of a catalogue model: `size_bytes` of the file in the cache, None where absent."""
+    """A published file of weights in the cache.
+
+    Attributes:
+        model: As `weights pull` takes it.
+        file: Its name.
+        size_bytes: What is there; None where it is absent.
+        part_bytes: What is there of a download that was broken off; None for no such download.
+        problem: How it differs from what was published, or from what once came; empty where it does not.
+    """
 
     model: str
     file: str
     size_bytes: int | None
+    part_bytes: int | None = None
+    problem: str = ""
 
 
 @dataclass(frozen=True)
 class Weights:
-    """The published weights, and the folder where they are looked for."""
+    """The published weights, the folder where they are looked for, and of how many the size alone was compared."""
 
     folder: str
     files: tuple[WeightFile, ...]
+    unhashed: int = 0
 
 
 @dataclass(frozen=True)

@@ -38,6 +38,7 @@ from vidbench.env.facts import (
     Machine,
     Packages,
     Processors,
+    PublishedFile,
     Python,
     Shadow,
     Surroundings,
@@ -49,7 +50,9 @@ from vidbench.env.facts import (
     Weights,
 )
 from vidbench.env.processes import Processes, Stage
+from vidbench.errors import InputError
 from vidbench.provenance import VARIABLES, installed
+from vidbench.runs import file_sha256, read_json
 
 # modules that vidbench imports, whose names a file in the working folder must not take
 MODULES = (
@@ -206,14 +209,58 @@ def packages() -> Packages:
     )
 
 
-def weights(published: Sequence[tuple[str, str]]) -> Weights:
-    """Which files are in the cache; `published` holds (model, file name)."""
+_HASHED_BYTES = 300_000_000
+"""How much is read of the cache to compare checksums: about half a second."""
+
+
+def weights(published: Sequence[PublishedFile]) -> Weights:
+    """Which files are in the cache, and whether they are what was published or what once came.
+
+    Sizes are compared of all, checksums of the first 300 MB; `weights verify` compares all of them.
+    """
     folder = cache.weights_dir()
     files = []
-    for model, name in published:
-        path = folder / name
-        files.append(WeightFile(model, name, path.stat().st_size if path.is_file() else None))
-    return Weights(str(folder), tuple(files))
+    left, unhashed = _HASHED_BYTES, 0
+    for one in published:
+        path = folder / one.file
+        # where `vidbench.net.transfer` gathers what comes
+        part = _size(path.with_name(f"{path.name}.part"))
+        size = _size(path)
+        if size is None:
+            files.append(WeightFile(one.model, one.file, None, part))
+            continue
+        wanted, checksum = _recorded(one, path)
+        problem = ""
+        if not size:
+            problem = "is an empty file"
+        elif wanted is not None and size != wanted:
+            problem = f"has {size} of {wanted} bytes"
+        elif checksum and size > left:
+            unhashed += 1
+        elif checksum:
+            left -= size
+            if file_sha256(path) != checksum:
+                problem = "has another sha256 than when it came"
+        files.append(WeightFile(one.model, one.file, size, part, problem))
+    return Weights(str(folder), tuple(files), unhashed)
+
+
+def _size(path: Path) -> int | None:
+    return path.stat().st_size if path.is_file() else None
+
+
+def _recorded(one: PublishedFile, path: Path) -> tuple[int | None, str]:
+    """Size and sha256 of a file, from the catalogue or else from the record of its download."""
+    # as `vidbench.net.transfer` writes it; this has to work without what that imports
+    beside = path.with_name(f"{path.name}.json")
+    try:
+        record = read_json(beside) if beside.is_file() else {}
+    except InputError:
+        # a torn record says nothing of the file
+        record = {}
+    size, checksum = record.get("size"), record.get("sha256")
+    known_size = one.size_bytes if one.size_bytes is not None else size if isinstance(size, int) else None
+    return known_size, one.sha256 or (checksum if isinstance(checksum, str) else "")
 
 
 # modules that people put on PYTHONPATH as checkouts, and that then hide or break the installed ones
@@ -307,7 +354,7 @@ def gpus(processes: Processes) -> Gpus:
     tool = shutil.which("nvidia-smi")
     if tool is None:
         return Gpus(tool=False)
-    fields = ["name", "driver_version", "memory.total", "compute_cap"]
+    fields = ["name", "driver_version", "memory.total", "compute_cap", "memory.free"]
     for wanted in (fields, fields[:3]):  # drivers before 510 do not know compute_cap
         answer = processes.tool([tool, f"--query-gpu={','.join(wanted)}", "--format=csv,noheader,nounits"])
         if answer.code == 0:
@@ -319,14 +366,15 @@ def gpus(processes: Processes) -> Gpus:
 
 
 def parse_gpus(text: str) -> tuple[Gpu, ...]:
-    """The GPUs in the answer of `nvidia-smi --query-gpu=name,driver_version,memory.total,compute_cap`."""
+    """The GPUs in the answer of `nvidia-smi --query-gpu=name,driver_version,memory.total`, compute_cap, memory.free."""
     found = []
     for line in text.splitlines():
         cells = [cell.strip() for cell in line.split(",")]
         if len(cells) < 3:
             continue
         capability = cells[3] if len(cells) > 3 and re.fullmatch(r"\d+\.\d+", cells[3]) else ""
-        found.append(Gpu(cells[0], cells[1], int(cells[2]) if cells[2].isdigit() else None, capability))
+        free = int(cells[4]) if len(cells) > 4 and cells[4].isdigit() else None
+        found.append(Gpu(cells[0], cells[1], int(cells[2]) if cells[2].isdigit() else None, capability, free))
     return tuple(found)
 
 
@@ -464,7 +512,7 @@ class Gatherer:
     Args:
         parts: The parts that will be asked for.
         working: The working folder.
-        published: (model, file name) of all published weights.
+        published: All published files of weights.
         limit_s: Seconds that one stage of a child process may take.
         addresses: What to ask the network for.
     """
@@ -473,7 +521,7 @@ class Gatherer:
         self,
         parts: Collection[str],
         working: Path,
-        published: Sequence[tuple[str, str]],
+        published: Sequence[PublishedFile],
         limit_s: float,
         addresses: Sequence[str] = (),
     ) -> None:

@@ -45,7 +45,7 @@ class Output:
 
     Attributes:
         code: Its exit code; None where it could not be started or was ended by us.
-        text: Its stdout, or stderr where stdout is empty.
+        text: Its stdout, or the end of its stderr where stdout is empty.
     """
 
     code: int | None
@@ -146,7 +146,7 @@ class Processes:
                 self._forget(process)
             if timed_out:
                 return Output(None, f"no answer within {min(limit_s, self.limit_s):g} s")
-            return Output(process.returncode, "\n".join(lines) or _tail(errors))
+            return Output(process.returncode, "\n".join(lines) or "\n".join(_tail(errors)))
 
     def _start(self, arguments: Sequence[str], errors: IO[bytes]) -> subprocess.Popen[bytes]:
         with self._lock:
@@ -210,12 +210,12 @@ def _last_words(process: subprocess.Popen[bytes], errors: IO[bytes]) -> str:
         with contextlib.suppress(ValueError):
             how = f"ended by {signal.Signals(-code).name}"
     said = _tail(errors)
-    return f"{how}: {said}" if said else how
+    return f"{how}: {said[-1][:300]}" if said else how
 
 
-def _tail(errors: IO[bytes]) -> str:
+def _tail(errors: IO[bytes]) -> list[str]:
+    """The last lines of stderr that say something."""
     size = errors.seek(0, os.SEEK_END)
-    errors.seek(max(0, size - 4096))
+    errors.seek(max(0, size - 8192))
     lines = [line.strip() for line in errors.read().decode(errors="replace").splitlines()]
-    said = [line for line in lines if line]
-    return said[-1][:300] if said else ""
+    return [line for line in lines if line]

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import getpass
+import os
 import platform
 import re
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from vidbench.env.check import EnvCheckResult
@@ -75,6 +77,8 @@ def _secrets() -> list[tuple[str, str]]:
     except (OSError, KeyError):
         user = ""
     host = platform.node()
-    found = [(host, "HOST"), (host.partition(".")[0], "HOST"), (user, "USER")]
+    # sudo and a changed LOGNAME leave the home folder's name behind
+    people = {user, Path.home().name, *(os.environ.get(name, "") for name in ("SUDO_USER", "LOGNAME", "USER"))}
+    found = [(host, "HOST"), (host.partition(".")[0], "HOST"), *((name, "USER") for name in sorted(people))]
     # a user called root or a host called localhost tells nothing, and stands in many paths
     return [(word, instead) for word, instead in found if len(word) > 2 and word not in ("root", "localhost")]

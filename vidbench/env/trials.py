@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 import tempfile
 import time
@@ -12,7 +13,6 @@ from pathlib import Path
 from vidbench.env import meet
 from vidbench.env.facts import Host, Trial
 from vidbench.env.processes import Output, Processes
-from vidbench.net.http import Failure, Http
 
 LIMIT_S = 180.0
 """What a trial may take, but for NCCL, which hangs where it does not work."""
@@ -74,7 +74,7 @@ def read_answer(answer: Output, seconds: float) -> Trial:
     """What a child's end and words mean; the JSON document on its stdout is what it told."""
     seconds = round(seconds, 2)
     if answer.code is None:
-        return Trial("timeout" if answer.text.startswith("no answer") else "error", _last(answer.text), seconds)
+        return Trial("timeout" if answer.text.startswith("no answer") else "error", reason(answer.text), seconds)
     try:
         told = json.loads(answer.text[answer.text.index("{") :])
     except ValueError:
@@ -83,13 +83,24 @@ def read_answer(answer: Output, seconds: float) -> Trial:
         return Trial("died", f"ended by signal {-answer.code}", seconds)
     # 6 is "done, though not of everything": what failed is in the document
     if answer.code not in (0, 6):
-        return Trial("error", _last(answer.text) or f"exit code {answer.code}", seconds)
+        return Trial("error", reason(answer.text) or f"exit code {answer.code}", seconds)
     return Trial("ok", "", seconds, told)
 
 
-def _last(text: str) -> str:
+_RAISED = re.compile(r"(?:[\w.]*(?:Error|Exception|Exit)\b|\S+: Error while finding module).*")
+
+
+def reason(text: str) -> str:
+    """The line that says why a command failed: of the exception, of vidbench's error, or else the last one."""
     lines = [line.strip() for line in text.splitlines() if line.strip()]
-    return lines[-1][:300] if lines else ""
+    if "Traceback (most recent call last):" in lines:
+        raised = [line for line in lines if _RAISED.match(line)]
+        # what the launcher of several processes says of a failed one says nothing
+        raised = [line for line in raised if "ChildFailedError" not in line] or raised
+        if raised:
+            return raised[-1][:300]
+    own = [line.removeprefix("vidbench: ") for line in lines if line.startswith("vidbench: ")]
+    return (own or lines[-1:] or [""])[0][:300]
 
 
 def hosts(addresses: Sequence[str], limit_s: float = 10.0) -> tuple[Host, ...]:
@@ -98,6 +109,9 @@ def hosts(addresses: Sequence[str], limit_s: float = 10.0) -> tuple[Host, ...]:
     A refusal is an answer: the host is there.
     """
     from concurrent.futures import ThreadPoolExecutor
+
+    # where urllib3 is missing, this alone cannot be looked at
+    from vidbench.net.http import Failure, Http
 
     client = Http(timeout_s=limit_s, attempts=1, workers=max(1, len(addresses)))
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import io
 import shutil
-import subprocess
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -14,10 +13,12 @@ from pathlib import Path
 
 import psutil
 
+from vidbench.env.processes import Processes
 from vidbench.errors import disk_errors
 
 _FIELDS = ("index", "name", "utilization.gpu", "memory.used", "memory.total", "temperature.gpu", "power.draw")
-_LIMIT_S = 20.0
+_LIMIT_S = 5.0
+"""What nvidia-smi may take; it hangs where a driver does."""
 COLUMNS = (
     "time", "device", "name", "utilisation_percent", "memory_used_mib", "memory_total_mib", "temperature_c", "power_w",
     "processes",
@@ -60,31 +61,40 @@ class Device:
 
 @dataclass(frozen=True)
 class Sample:
-    """All devices at one moment, in UTC."""
+    """All devices at one moment, in UTC; `problem`: why they are not the GPUs although there is nvidia-smi."""
 
     at: datetime
     devices: tuple[Device, ...]
+    problem: str = ""
 
 
 def watch(interval_s: float, count: int | None = None) -> Iterator[Sample]:
     """A sample now and one every `interval_s` seconds, `count` in all, or without end.
 
-    GPUs are those that nvidia-smi lists; without any, CPU and memory of the machine.
+    GPUs are those that nvidia-smi lists; without any, CPU and memory of the machine. Where it gives no answer once, it
+    is not asked again.
     """
     taken = 0
+    problem = ""
     next_at = time.monotonic()
     while count is None or taken < count:
         if taken:
             time.sleep(max(0.0, next_at - time.monotonic()))
-        yield sample()
+        one = sample(problem)
+        problem = one.problem
+        yield one
         taken += 1
         # a late sample does not make the ones after it hurry
         next_at = max(next_at + interval_s, time.monotonic())
 
 
-def sample() -> Sample:
-    """All devices now."""
-    return Sample(datetime.now(UTC), _gpus() or (_cpu(),))
+def sample(problem: str = "") -> Sample:
+    """All devices now; with a `problem` of an earlier sample nvidia-smi is not asked."""
+    found: tuple[Device, ...] = ()
+    tool = None if problem else shutil.which("nvidia-smi")
+    if tool is not None:
+        found, problem = _gpus(tool)
+    return Sample(datetime.now(UTC), found or (_cpu(),), problem)
 
 
 def parse_gpus(text: str, processes: str = "") -> tuple[Device, ...]:
@@ -113,21 +123,16 @@ def parse_gpus(text: str, processes: str = "") -> tuple[Device, ...]:
     return tuple(found)
 
 
-def _gpus() -> tuple[Device, ...]:
-    tool = shutil.which("nvidia-smi")
-    if tool is None:
-        return ()
-    text = _ask([tool, f"--query-gpu=uuid,{','.join(_FIELDS)}", "--format=csv,noheader,nounits"])
-    apps = "--query-compute-apps=gpu_uuid,pid,process_name,used_memory"
-    return parse_gpus(text, _ask([tool, apps, "--format=csv,noheader,nounits"]) if text else "")
-
-
-def _ask(command: list[str]) -> str:
-    try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=_LIMIT_S, check=False)
-    except (OSError, subprocess.TimeoutExpired):
-        return ""
-    return done.stdout if done.returncode == 0 else ""
+def _gpus(tool: str) -> tuple[tuple[Device, ...], str]:
+    """The GPUs, and why there are none where nvidia-smi gives no answer."""
+    with Processes(_LIMIT_S) as processes:
+        answer = processes.tool([tool, f"--query-gpu=uuid,{','.join(_FIELDS)}", "--format=csv,noheader,nounits"])
+        if answer.code != 0:
+            said = answer.text.strip().partition("\n")[0] or f"exit code {answer.code}"
+            return (), f"nvidia-smi: {said}"
+        apps = "--query-compute-apps=gpu_uuid,pid,process_name,used_memory"
+        held = processes.tool([tool, apps, "--format=csv,noheader,nounits"])
+    return parse_gpus(answer.text, held.text if held.code == 0 else ""), ""
 
 
 def _cpu() -> Device:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+import sys
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import pytest
@@ -22,6 +24,7 @@ from vidbench.env.facts import (
     Processors,
     Python,
     Shadow,
+    Surroundings,
     Torch,
     TorchDevice,
     WeightFile,
@@ -59,7 +62,7 @@ def test_a_healthy_gpu_host() -> None:
         "B3": ("ok", "no file of the working folder hides a module"),
         "B4": ("ok", "all 2 are met"),
         "B4-extras": ("info", "complete: decord; not complete: label (ultralytics>=8.4 is not installed)"),
-        "B5": ("ok", "setuptools 80.10.2 has the pkg_resources that deep-sort-realtime imports"),
+        "B5": ("ok", "setuptools 80.10.2 has pkg_resources, which detectron2 imports and vidbench does not"),
         "B2": ("ok", "nothing leaks into this environment"),
         "B6": ("ok", "opencv-python 4.12.0.88 alone"),
         "B9": ("skip", "detectron2 is not installed"),
@@ -77,7 +80,20 @@ def test_a_healthy_gpu_host() -> None:
         "C10": ("info", "bfloat16 on the GPU: yes"),
         "D1": ("ok", "torchvision 0.29.2+cu132 runs nms with torch 2.15.0+cu132"),
         "D2": ("ok", "torch 2.15.0+cu132, torchvision 0.29.2+cu132: both built for cu132"),
+        "D3": (
+            "info",
+            "torchvision 0.29.2+cu132 reads no videos any more; vidbench does without, PySlowFast needs "
+            "DATA.DECODING_BACKEND pyav",
+        ),
         "D4": ("ok", "X3D-XS builds, 3.79 million parameters"),
+        "D5": (
+            "info",
+            "pytorchvideo is the release of the package index, without cat_all_gather, which PySlowFast imports; "
+            "vidbench does without",
+        ),
+        "C9": ("ok", "GPU 0 has 139.6 of 140.4 GiB free"),
+        "F2": ("ok", "PyAV writes H.264 by libx264"),
+        "F5": ("ok", "no package asks for a newer C++ library"),
         "D6": ("ok", "torch 2.15.0+cu132 reads weights without running code; that takes 2.10 or newer"),
         "F1": ("info", "ffmpeg 5.1.9, no ffprobe; not needed, PyAV brings its own"),
         "F3": ("ok", "all 12 frames are read of H.264 by PyAV and torchcodec; AV1 by PyAV and torchcodec"),
@@ -107,9 +123,10 @@ def test_a_healthy_gpu_host() -> None:
     }
     assert {id: finding.remedy for id, finding in found.items() if finding.remedy} == {
         "B4-extras": "pip install 'vidbench[label]'",
+        "D5": "pip install --no-deps 'git+https://github.com/facebookresearch/pytorchvideo'",
         "J1": "vidbench weights pull x3d_s",
     }
-    assert result(found.values(), BASE).verdict == "39 ok, 4 info, 0 warnings, 0 failures: vidbench works here"
+    assert result(found.values(), BASE).verdict == "42 ok, 6 info, 0 warnings, 0 failures: vidbench works here"
 
 
 @pytest.mark.parametrize(
@@ -146,6 +163,31 @@ def test_a_healthy_gpu_host() -> None:
 )
 def test_platform(machine: Machine, status: str, message: str) -> None:
     assert find("A1", machine=machine) == (status, message, "")
+
+
+@pytest.mark.parametrize(
+    ("container", "said"),
+    [
+        ("docker", "in a container of Docker"),
+        ("colab", "on Colab, whose disk is lost with the session"),
+        ("wsl", "in WSL"),
+    ],
+)
+def test_what_the_platform_runs_in(container: str, said: str) -> None:
+    around = Surroundings(container=container)
+    assert find("A1", surroundings=around) == ("ok", f"Linux 6.8.0 on x86_64, glibc 2.36; {said}", "")
+
+
+def test_a_torchvision_and_a_pytorchvideo_that_pyslowfast_takes() -> None:
+    assert find("D3", torchvision=Stage("ok", data={"version": "0.20", "video_io": True}))[0] == "ok"
+    assert find("D5", pytorchvideo=Stage("ok", data={"cat_all_gather": True}))[0] == "ok"
+    assert find("D3", torchvision=ABSENT)[0] == find("D5", pytorchvideo=ABSENT)[0] == "skip"
+
+
+def test_opencv_without_libgl() -> None:
+    fails = Stage("error", "ImportError: libGL.so.1: cannot open shared object file: No such file or directory")
+    decoders = (decoding("pyav", "h264", 12), decoding("opencv", "h264", None, fails))
+    assert find("F3", clips=(BASE.clips or ())[:1], decoders=decoders)[2] == "sudo apt install libgl1"
 
 
 def test_memory_and_cpus_of_a_container() -> None:
@@ -276,10 +318,21 @@ def test_extras_of_another_platform() -> None:
 def test_setuptools_without_pkg_resources() -> None:
     without = dataclasses.replace(packages(setuptools="84.2.1"), has_pkg_resources=False)
     assert find("B5", packages=without) == (
+        "info",
+        "setuptools 84.2.1 has no pkg_resources (81 was the last), which the embedder of deep-sort-realtime 1.3.2 "
+        "imports; vidbench brings its own embedder",
+        "",
+    )
+    both = dataclasses.replace(packages(setuptools="84.2.1", detectron2="0.6"), has_pkg_resources=False)
+    (one,) = select(["B5"])
+    wanted = judge(one, dataclasses.replace(BASE, packages=both), purposes("detectron2"))
+    assert (wanted.status, wanted.message, wanted.remedy) == (
         "warn",
-        "deep-sort-realtime 1.3.2 imports pkg_resources, which setuptools 84.2.1 does not have (81 was the last)",
+        "setuptools 84.2.1 has no pkg_resources (81 was the last), which detectron2 0.6 and deep-sort-realtime 1.3.2 "
+        "import",
         "pip install 'setuptools<81'",
     )
+    assert find("B5", packages=both)[0] == "info"
     assert find("B5", packages=dataclasses.replace(without, versions={}))[0] == "skip"
 
 
@@ -552,9 +605,11 @@ def test_torchcodec_is_not_blamed_for_torch() -> None:
 
 
 def test_weights() -> None:
-    def held(*sizes: int | None) -> Weights:
+    def held(*sizes: int | None, problem: str = "") -> Weights:
         names = ("x3d_s", "x3d_m")
-        return Weights("~/w", tuple(WeightFile(n, f"{n}.pyth", s) for n, s in zip(names, sizes, strict=True)))
+        return Weights(
+            "~/w", tuple(WeightFile(n, f"{n}.pyth", s, problem=problem) for n, s in zip(names, sizes, strict=True))
+        )
 
     assert find("J1", weights=held(None, None)) == (
         "info",
@@ -566,10 +621,21 @@ def test_weights() -> None:
         "2 of 2 published files in ~/w: x3d_s.pyth 10.0 MB, x3d_m.pyth 30.0 MB",
         "",
     )
-    assert find("J1", weights=held(0, None)) == (
+    assert find("J1", weights=held(7, None, problem="has 7 of 9 bytes")) == (
         "warn",
-        "~/w/x3d_s.pyth is an empty file",
-        "vidbench weights pull x3d_s",
+        "~/w/x3d_s.pyth has 7 of 9 bytes",
+        "vidbench weights verify && vidbench weights pull x3d_s",
+    )
+    broken_off = Weights("~/w", (WeightFile("x3d_s@b", "x3d_s.pyth", None, 12_000_000),))
+    assert find("J1", weights=broken_off) == (
+        "warn",
+        "the download of x3d_s.pyth was broken off after 12.0 MB",
+        "vidbench weights pull x3d_s@b",
+    )
+    many = Weights("~/w", tuple(WeightFile("m", f"{n}.pyth", 10**6) for n in range(5)), unhashed=2)
+    assert find("J1", weights=many)[1] == (
+        "5 of 5 published files in ~/w: 0.pyth 1.0 MB, 1.pyth 1.0 MB, 2.pyth 1.0 MB and 2 more; 2 files by size alone, "
+        "`vidbench weights verify` reads them"
     )
 
 
@@ -633,7 +699,7 @@ def test_only_what_is_asked_for_is_gathered(tmp_path: Path) -> None:
     told = check(EnvCheckRequest(only=("B1", "A1"), working=tmp_path))
     assert [finding.id for finding in told.findings] == ["A1", "B1"]
     gathered = {part for part in PARTS if getattr(told.facts, part) is not None}
-    assert gathered == {"machine", "python"}
+    assert gathered == {"machine", "surroundings", "python"}
 
 
 def test_what_is_not_wanted_fails_as_a_warning() -> None:
@@ -671,6 +737,23 @@ def test_every_check_says_why(one: Check) -> None:
         ("The NVIDIA driver on your system is too old (found version 12080).", "C2"),
         ("ModuleNotFoundError: No module named 'pkg_resources'", "B5"),
         ("ImportError: libGL.so.1: cannot open shared object file", "B6"),
+        ("RuntimeError: Couldn't load custom C++ ops. This can happen if", "D1"),
+        ("ModuleNotFoundError: No module named 'torch'", "D0"),
+        ("ModuleNotFoundError: No module named 'torch._six'", "B4"),
+        ("ModuleNotFoundError: No module named 'av'", "B4"),
+        ("ModuleNotFoundError: No module named 'torchvision.transforms.functional_tensor'", "D4"),
+        ("ImportError: cannot import name 'cat_all_gather' from 'pytorchvideo.layers.distributed' (/v/d.py)", "D5"),
+        ("torch.OutOfMemoryError: CUDA out of memory. Tried to allocate 2.00 GiB.", "C9"),
+        ("_pickle.UnpicklingError: Weights only load failed. This file can still be loaded", "D6"),
+        ("RuntimeError: The detected CUDA version (12.4) mismatches the version that was used", "E5"),
+        ("ImportError: /v/detectron2/_C.cpython-311.so: undefined symbol: _ZNK3c1010TensorImpl", "E2"),
+        ("ImportError: /v/other/_C.so: undefined symbol: _ZNK3c1010TensorImpl", "D2"),
+        ("OSError: /lib/libstdc++.so.6: version `GLIBCXX_3.4.30' not found (required by /v/x.so)", "F5"),
+        ("RuntimeError: Could not load libtorchcodec. Likely causes:", "F3"),
+        ("ImportError: numpy.core.multiarray failed to import", "B4"),
+        ("torch.distributed.DistBackendError: NCCL error in: ../NCCLUtils.cpp:94, ncclSystemError: 2", "I2"),
+        ("RuntimeError: a worker failed:\nTraceback:\nOSError: [Errno 24] Too many open files: '/d/a.mp4'", "H2"),
+        ("InputError: the worker was ended by SIGBUS", "H1"),
         ("RuntimeError: DataLoader worker is killed by signal: Bus error", "H1"),
         ("OSError: [Errno 24] Too many open files: 'a.mp4'", "H2"),
     ],
@@ -680,7 +763,48 @@ def test_known_errors_point_to_their_check(text: str, check: str) -> None:
     known = recognise(text)
     assert known is not None
     assert known.check == check
-    assert known in explain(check).errors
+    assert known.pattern in {error.pattern for error in explain(check).errors}
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "FileNotFoundError: [Errno 2] No such file or directory: '/d/Too many open files/a.mp4'",
+        "FileNotFoundError: [Errno 2] No such file or directory: '/d/[Errno 24] Too many open files/a.mp4'",
+        'vidbench: "/d/operator torchvision::nms does not exist.mp4": no such file',
+        "/d/bus error/libGL.so.1/a.mp4: no such file",
+        "/d/functional_tensor/NCCL error.mp4: moov atom not found",
+        "unknown model 'torch'",
+        "ModuleNotFoundError: No module named 'my_torch'",
+        "OSError: [Errno 28] No space left on device",
+        "KeyError: 'detectron2'",
+    ],
+    ids=range(9),
+)
+def test_other_errors_point_nowhere(text: str) -> None:
+    assert recognise(text) is None
+
+
+def test_the_remedy_takes_the_index_of_the_installed_torch(monkeypatch: pytest.MonkeyPatch) -> None:
+    text = "RuntimeError: operator torchvision::nms does not exist"
+    command = "pip install --force-reinstall torch torchvision"
+    for version, remedy in {
+        "2.15.0+cpu": f"{command} --index-url https://download.pytorch.org/whl/cpu",
+        "2.15.0+cu132": f"{command} --index-url https://download.pytorch.org/whl/cu132",
+        "2.15.0": command,
+    }.items():
+        torch = ModuleType("torch")
+        torch.__version__ = version  # type: ignore[attr-defined]
+        monkeypatch.setitem(sys.modules, "torch", torch)
+        known = recognise(text)
+        assert known is not None
+        assert known.remedy == remedy
+    # not loaded: what the metadata say, and without asking torch
+    monkeypatch.delitem(sys.modules, "torch")
+    known = recognise(text)
+    assert known is not None
+    assert known.remedy.startswith(command)
+    assert "torch" not in sys.modules
 
 
 def test_every_known_error_points_to_a_check() -> None:

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from tests.machines import ABSENT, BASE, CPU_TORCH, GB, H200, TORCH, decoding, requirement
+from tests.machines import ABSENT, BASE, CPU_TORCH, GB, H200, OK, TORCH, decoding, requirement
 from vidbench.env.check import CHECKS, judge, purposes
 from vidbench.env.facts import (
     Build,
@@ -29,6 +29,8 @@ from vidbench.env.facts import (
     Tool,
     TorchDevice,
     Trial,
+    WeightFile,
+    Weights,
 )
 from vidbench.env.processes import Stage
 from vidbench.env.requirements import Requirements
@@ -64,6 +66,8 @@ NO_TORCH: dict[str, Any] = {
     "pytorchvideo": Stage("unreached", "torch does not load"),
 }
 UNDEFINED = "ImportError: detectron2/_C.so: undefined symbol: _ZNK3c1010TensorImpl15incref_pyobjectEv"
+
+NO_GLIBCXX = "OSError: libstdc++.so.6: version `GLIBCXX_3.4.30' not found (required by libtorchcodec_core7.so)"
 
 MACHINES: dict[str, dict[str, Any]] = {
     "V100 with a torch that left it out": {
@@ -204,6 +208,20 @@ MACHINES: dict[str, dict[str, Any]] = {
             Host("https://b.example.org/y", "", 0.2),
         ),
     },
+    "GPU full of other people's programs": {
+        "gpus": Gpus(True, "", (dataclasses.replace(H200, free_mib=1500),), "13.0"),
+    },
+    "conda with an old C++ library and a PyAV of its own": {
+        "clips": (Clip("h264", OK, 12, "libopenh264"), Clip("av1", OK, 12, "libsvtav1")),
+        "decoders": (
+            decoding("pyav", "h264", 12),
+            decoding("torchcodec", "h264", None, Stage("error", NO_GLIBCXX)),
+            decoding("pyav", "av1", 12),
+        ),
+    },
+    "cache after a copy that was broken off": {
+        "weights": Weights("~/w", (WeightFile("x3d_m", "X3D_M.pyth", 9, None, "has 9 of 30850000 bytes"),)),
+    },
     "machine of an institute without a network": {
         "hosts": (Host("https://a.example.org/x", "no such host", 0.1),),
         "surroundings": around(VIDBENCH_OFFLINE="1"),
@@ -231,7 +249,7 @@ def test_there_are_machines_of_many_kinds() -> None:
     assert set(MACHINES) == set(EXPECTED)
     judged: set[str] = set().union(*EXPECTED.values())
     # a check that no machine breaks is broken elsewhere, or has nothing to break
-    assert {one.id for one in CHECKS} - judged <= {"B4-extras", "B8", "C10", "F1", "J1", "J2"}
+    assert {one.id for one in CHECKS} - judged <= {"B4-extras", "B8", "C10", "D3", "D5", "F1", "J2"}
 
 
 def test_what_is_not_wanted_is_less_bad() -> None:

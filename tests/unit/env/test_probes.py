@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import subprocess
@@ -11,9 +12,10 @@ from pathlib import Path
 import pytest
 
 from vidbench.env import probes
-from vidbench.env.facts import PARTS, SLOW_PARTS, Facts, Folder, Gpu, Gpus, Shadow, WeightFile
+from vidbench.env.facts import PARTS, SLOW_PARTS, Facts, Folder, Gpu, Gpus, PublishedFile, Shadow, WeightFile
 from vidbench.env.probes import Gatherer, parse_cuda, parse_gpus, redact
 from vidbench.env.processes import Processes, Stage
+from vidbench.net.transfer import Received, record_path, write_record
 
 ROOT = Path(__file__).parents[3]
 
@@ -138,15 +140,47 @@ def test_weights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("VIDBENCH_HOME", str(tmp_path))
     (tmp_path / "weights").mkdir()
     (tmp_path / "weights" / "X3D_M.pyth").write_bytes(b"12345")
-    found = probes.weights([("x3d_s", "X3D_S.pyth"), ("x3d_m", "X3D_M.pyth")])
+    (tmp_path / "weights" / "X3D_S.pyth.part").write_bytes(b"123")
+    found = probes.weights([PublishedFile("x3d_s", "X3D_S.pyth"), PublishedFile("x3d_m", "X3D_M.pyth")])
     assert found.folder == str(tmp_path / "weights")
-    assert found.files == (WeightFile("x3d_s", "X3D_S.pyth", None), WeightFile("x3d_m", "X3D_M.pyth", 5))
+    assert found.files == (WeightFile("x3d_s", "X3D_S.pyth", None, 3), WeightFile("x3d_m", "X3D_M.pyth", 5))
+
+
+def test_damaged_weights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("VIDBENCH_HOME", str(tmp_path))
+    target = tmp_path / "weights" / "a.pyth"
+    target.parent.mkdir()
+
+    def problem(size: int | None = None, checksum: str = "") -> str:
+        return probes.weights([PublishedFile("a", "a.pyth", size, checksum)]).files[0].problem
+
+    target.write_bytes(b"12345")
+    checksum = hashlib.sha256(b"12345").hexdigest()
+    write_record(target, Received("https://example.org/a.pyth", 5, checksum, "", ""))
+    assert problem() == ""
+    target.write_bytes(b"12346")
+    assert problem() == "has another sha256 than when it came"
+    target.write_bytes(b"123")
+    assert problem() == "has 3 of 5 bytes"
+    target.write_bytes(b"")
+    assert problem() == "is an empty file"
+    # what the catalogue knows goes before what was recorded
+    target.write_bytes(b"1234567")
+    assert problem(7, hashlib.sha256(b"1234567").hexdigest()) == ""
+    # a record that says nothing is no reason to doubt the file
+    record_path(target).write_text("{torn")
+    assert problem() == ""
+    # a large cache is not read to its end
+    write_record(target, Received("https://example.org/a.pyth", 7, checksum, "", ""))
+    monkeypatch.setattr(probes, "_HASHED_BYTES", 6)
+    found = probes.weights([PublishedFile("a", "a.pyth")])
+    assert (found.files[0].problem, found.unhashed) == ("", 1)
 
 
 def test_the_answer_of_nvidia_smi() -> None:
-    text = "NVIDIA H200, 580.95.05, 143771, 9.0\nTesla K80, 470.256.02, [N/A], [N/A]\n\n"
+    text = "NVIDIA H200, 580.95.05, 143771, 9.0, 140000\nTesla K80, 470.256.02, [N/A], [N/A]\n\n"
     assert parse_gpus(text) == (
-        Gpu("NVIDIA H200", "580.95.05", 143771, "9.0"),
+        Gpu("NVIDIA H200", "580.95.05", 143771, "9.0", 140000),
         Gpu("Tesla K80", "470.256.02", None, ""),
     )
     assert parse_gpus("Tesla V100-SXM2-16GB, 390.48, 16160") == (Gpu("Tesla V100-SXM2-16GB", "390.48", 16160, ""),)
@@ -214,7 +248,7 @@ def test_facts_can_be_written_down(tmp_path: Path) -> None:
     from vidbench.cli.console import jsonable
 
     quick = [part for part in PARTS if part not in SLOW_PARTS]
-    with Gatherer(quick, tmp_path, [("x3d_m", "X3D_M.pyth")], 5.0) as gatherer:
+    with Gatherer(quick, tmp_path, [PublishedFile("x3d_m", "X3D_M.pyth")], 5.0) as gatherer:
         facts = gatherer.facts(quick)
     assert not facts.problems
     assert set(json.loads(json.dumps(jsonable(facts)))) == {*PARTS, "problems"}

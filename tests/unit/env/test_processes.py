@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import subprocess
 import sys
@@ -10,7 +11,10 @@ from pathlib import Path
 
 import pytest
 
+from tests.machines import BASE
+from vidbench.env.check import judge, select
 from vidbench.env.processes import Processes
+from vidbench.env.trials import reason
 
 SLEEPER = "import subprocess, sys, time\nsubprocess.Popen([sys.executable, '-c', {inner!r}])\ntime.sleep(600)\n"
 
@@ -100,6 +104,46 @@ def test_an_absent_package(path: Path) -> None:
     assert done["torchcodec:h264"].status == "error"
 
 
+def test_a_cxx_library_that_is_too_old_is_told_from_any_line(path: Path) -> None:
+    text = "Could not load libtorchcodec. Likely causes:\\n ...\\nversion `GLIBCXX_3.4.40' not found (required by x.so)"
+    package(path, "torchcodec", f'raise RuntimeError("{text}")')
+    with Processes(limit_s=20.0) as processes:
+        done = processes.stages(["torchcodec:h264"], str(path))
+    assert done["torchcodec:h264"].error == (
+        "RuntimeError: Could not load libtorchcodec. Likely causes:; version `GLIBCXX_3.4.40' not found"
+    )
+
+
+def test_a_detectron2_of_another_cuda_without_pkg_resources(path: Path) -> None:
+    package(path, "detectron2", "__version__ = '0.6'")
+    (path / "detectron2" / "_C.py").write_text(
+        "import torch\n"
+        "library = torch.library.Library('detectron2', 'DEF')\n"
+        "library.define('nms_rotated(Tensor boxes, Tensor scores, float threshold) -> Tensor')\n"
+        "library.impl('nms_rotated', lambda boxes, scores, threshold: torch.tensor([0, 1]), 'CPU')\n"
+        "def get_cuda_version():\n    return '11.3'\n"
+        "def get_compiler_version():\n    return 'GCC 7.5'\n"
+    )
+    package(path / "detectron2", "model_zoo", "import pkg_resources")
+    package(path, "pkg_resources", "raise ModuleNotFoundError(\"No module named 'pkg_resources'\")")
+    with Processes(limit_s=120.0) as processes:
+        stage = processes.stages(["detectron2"], "")["detectron2"]
+    assert stage.status == "ok", stage
+    assert (stage.data["cuda"], stage.data["compiler"], stage.data["extension_error"]) == ("11.3", "GCC 7.5", "")
+    assert stage.data["operator_error"] == "nms_rotated kept boxes [0, 1], expected [0, 2]"
+    assert stage.data["zoo_error"] == "ModuleNotFoundError: No module named 'pkg_resources'"
+    facts = dataclasses.replace(BASE, detectron2=stage)
+    found = {one.id: judge(one, facts, ("detectron2",)) for one in select(("E1", "E2", "E3", "E6"))}
+    assert {id: finding.status for id, finding in found.items()} == {
+        "E1": "warn",
+        "E2": "fail",
+        "E3": "fail",
+        "E6": "fail",
+    }
+    assert found["E3"].message == "detectron2 is built for CUDA 11.3, torch 2.15.0+cu132 for CUDA 13.2"
+    assert found["E6"].remedy == "pip install 'setuptools<81'"
+
+
 def test_clips_are_written_and_counted(tmp_path: Path) -> None:
     with Processes(limit_s=30.0) as processes:
         written = processes.stages(["encode:h264"], str(tmp_path))
@@ -137,6 +181,8 @@ def test_tools(tmp_path: Path) -> None:
         assert (failed.code, failed.text) == (1, "no driver")
         hangs = processes.tool([sys.executable, "-c", "import time; time.sleep(600)"], limit_s=0.5)
         assert (hangs.code, hangs.text) == (None, "no answer within 0.5 s")
+        said = processes.tool([sys.executable, "-c", "raise ValueError('one')"])
+        assert reason(said.text) == "ValueError: one"
         absent = processes.tool([str(tmp_path / "no-such-tool")])
         assert absent.code is None
         assert "No such file" in absent.text

@@ -28,6 +28,8 @@ def _ffmpeg(facts: Facts) -> Outcome:
     return Outcome("info", f"{', '.join(said)}; not needed, PyAV brings its own")
 
 
+_CXX = re.compile(r"((?:GLIBCXX|CXXABI)_[\d.]+)' not found")
+
 # YouTube changes what yt-dlp has to know every few weeks
 _FRESH_DAYS = 60
 
@@ -87,10 +89,45 @@ def _decoders(facts: Facts) -> Outcome:
         good = [one.backend for one in present if one.codec == codec and _reads_all(one) and one.backend != "opencv"]
         if good:
             said += f"; for {CODEC_NAMES[codec]} use {listed([BACKENDS[name] for name in good], 'or')}"
-    if any("libtorchcodec" in one.stage.error for one in bad):
-        mac = known(facts.machine).system == "Darwin"
-        return Outcome("warn", said, "brew install ffmpeg" if mac else "sudo apt install ffmpeg")
-    return Outcome("warn", said)
+    return Outcome("warn", said, _libraries_for(bad, known(facts.machine).system == "Darwin"))
+
+
+def _libraries_for(bad: Sequence[Decoding], mac: bool) -> str:
+    """The command that brings the system libraries that decoders miss; empty where none is missed."""
+    errors = " ".join(one.stage.error for one in bad)
+    if _CXX.search(errors):
+        return ""
+    if "Could not load libtorchcodec" in errors:
+        return "brew install ffmpeg" if mac else "sudo apt install ffmpeg"
+    return "sudo apt install libgl1" if "libGL.so.1" in errors else ""
+
+
+def _encoder(facts: Facts) -> Outcome:
+    clips = {clip.codec: clip for clip in known(facts.clips)}
+    used = clips["h264"].encoder
+    if not used:
+        return Outcome("skip", "PyAV wrote no H.264 clip")
+    if used != "libx264":
+        return Outcome(
+            "fail",
+            f"PyAV here writes H.264 by {used}; what vidbench cuts and encodes takes libx264, which PyAV's wheels have",
+            "pip install --force-reinstall --only-binary av av",
+        )
+    return Outcome("ok", "PyAV writes H.264 by libx264")
+
+
+def _cxx_library(facts: Facts) -> Outcome:
+    stages = {"torchvision": known(facts.torchvision), "torch": known(facts.torch).stage}
+    stages |= {BACKENDS[one.backend]: one.stage for one in known(facts.decoders)}
+    for name, stage in stages.items():
+        found = _CXX.search(stage.error)
+        if found:
+            return Outcome(
+                "warn",
+                f"{name} wants {found[1]}, which the C++ library that is found first does not have",
+                "conda install -c conda-forge libstdcxx-ng",
+            )
+    return Outcome("ok", "no package asks for a newer C++ library")
 
 
 def _names(decodings: Iterable[Decoding]) -> list[str]:
@@ -104,7 +141,10 @@ def _reads_all(one: Decoding) -> bool:
 def _failures(bad: Sequence[Decoding]) -> str:
     """What one decoder made of the clips that it does not read, in a few words."""
     name = BACKENDS[bad[0].backend]
-    if any("libtorchcodec" in one.stage.error for one in bad):
+    errors = " ".join(one.stage.error for one in bad)
+    if _CXX.search(errors):
+        return f"{name} does not load (see F5)"
+    if "Could not load libtorchcodec" in errors:
         return f"{name} does not find the shared libraries of FFmpeg 4 to 9"
     return ", ".join(_failure(name, one) for one in bad)
 
@@ -151,6 +191,26 @@ CHECKS = (
         why=(
             "PyAV brings its own FFmpeg. The programs ffmpeg and ffprobe are used by `data cut` where they are "
             "asked for."
+        ),
+    ),
+    Check(
+        "F2",
+        "encoder",
+        GROUP,
+        ("clips",),
+        _encoder,
+        ("data", "attack"),
+        why="Cut videos and stored attacks are H.264 by libx264, which a PyAV of conda or of a distribution may lack.",
+    ),
+    Check(
+        "F5",
+        "C++ library",
+        GROUP,
+        ("torch", "torchvision", "decoders"),
+        _cxx_library,
+        why=(
+            "Packages that were compiled elsewhere may ask for a newer libstdc++ than the system or conda has: "
+            "`version GLIBCXX_3.4.30 not found`."
         ),
     ),
     Check(

@@ -6,6 +6,7 @@ from vidbench.env.facts import Facts, Trial
 from vidbench.env.findings import EVERYTHING, NETWORKS, Check, Outcome, known, listed, number
 
 GROUP = "Deep"
+_NOT_LOADED = ("ImportError", "ModuleNotFoundError", "OSError")
 
 
 def _went_wrong(trial: Trial, what: str) -> str:
@@ -13,6 +14,11 @@ def _went_wrong(trial: Trial, what: str) -> str:
         "timeout": f"{what} came to no end: {trial.error}",
         "died": f"{what} took its process down: {trial.error}",
     }.get(trial.status, f"{what} failed: {trial.error}")
+
+
+def _remedy(trial: Trial, otherwise: str) -> str:
+    """Where libraries do not load, the checks that load them say which."""
+    return "vidbench env check --group torch --only B4" if trial.error.startswith(_NOT_LOADED) else otherwise
 
 
 def _compute(facts: Facts) -> Outcome:
@@ -32,12 +38,13 @@ def _codecs(facts: Facts) -> Outcome:
     if trial.status != "ok":
         return Outcome("fail", _went_wrong(trial, "the matrix of decoders"))
     rows: dict[str, dict[str, str]] = trial.told["rows"]
-    short = [
-        f"{decoder} reads {told} of {codec}" if "/" in told else f"{decoder} does not read {codec}"
-        for codec, cells in rows.items()
-        for decoder, told in cells.items()
-        if not _whole(told)
-    ]
+    lost: dict[str, list[str]] = {}
+    for codec, cells in rows.items():
+        for decoder, told in cells.items():
+            if not _whole(told):
+                verb = f"{decoder} reads {told} of" if "/" in told else f"{decoder} does not read"
+                lost.setdefault(verb, []).append(codec)
+    short = [f"{verb} {listed(names)}" for verb, names in lost.items()]
     if any(not _whole(cells.get("pyav", "")) for cells in rows.values()):
         return Outcome("fail", "; ".join(short), "pip install --force-reinstall av")
     said = f"all frames of {listed(list(rows))} are read by PyAV"
@@ -52,23 +59,24 @@ def _whole(told: str) -> bool:
 def _clip(facts: Facts) -> Outcome:
     trial = known(facts.clip)
     if trial.status != "ok":
-        return Outcome("fail", _went_wrong(trial, "a clip through X3D-XS"), "vidbench env check --only D4 --only F3")
+        remedy = _remedy(trial, "vidbench env check --only D4 --only F3")
+        return Outcome("fail", _went_wrong(trial, "a clip through X3D-XS"), remedy)
     return Outcome("ok", f"a clip went through X3D-XS in {trial.seconds:.1f} s, loading included")
 
 
 def _attack(facts: Facts) -> Outcome:
     trial = known(facts.attack)
     if trial.status != "ok":
-        return Outcome("fail", _went_wrong(trial, "a step of PGD"), "vidbench env check --only D0 --only B8")
+        remedy = _remedy(trial, "vidbench env check --only D0 --only B8")
+        return Outcome("fail", _went_wrong(trial, "a step of PGD"), remedy)
     return Outcome("ok", f"a step of PGD took {trial.seconds:.1f} s, loading included")
 
 
 def _gloo(facts: Facts) -> Outcome:
     trial = known(facts.gloo)
     if trial.status != "ok":
-        return Outcome(
-            "warn", _went_wrong(trial, "a meeting of two processes over gloo"), "export GLOO_SOCKET_IFNAME=lo"
-        )
+        remedy = _remedy(trial, "export GLOO_SOCKET_IFNAME=lo")
+        return Outcome("warn", _went_wrong(trial, "a meeting of two processes over gloo"), remedy)
     return Outcome("ok", f"two processes met over gloo in {trial.seconds:.1f} s, loading included")
 
 

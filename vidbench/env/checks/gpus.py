@@ -219,7 +219,39 @@ def _libraries(facts: Facts) -> Outcome:
     )
 
 
+_FREE_MIB = 4096
+"""What a batch of a few clips takes with gradients; `model profile` measures it."""
+
+
+def _free_memory(facts: Facts) -> Outcome:
+    gpus = [(index, gpu) for index, gpu in enumerate(known(facts.gpus).gpus) if gpu.free_mib is not None]
+    if not gpus:
+        return Outcome("skip", "no NVIDIA GPU tells its free memory")
+    told = [
+        f"GPU {index} has {(gpu.free_mib or 0) / 1024:.1f} of {(gpu.memory_mib or 0) / 1024:.1f} GiB free"
+        for index, gpu in gpus
+    ]
+    low = [index for index, gpu in gpus if (gpu.free_mib or 0) < _FREE_MIB]
+    if not low:
+        return Outcome("ok", ", ".join(told))
+    return Outcome(
+        "warn",
+        f"{', '.join(told)}; less than {_FREE_MIB / 1024:.0f} GiB is little for clips with gradients: lower --batch, "
+        "or see who holds it",
+        "vidbench env watch --count 1",
+    )
+
+
 CHECKS = (
+    Check(
+        "C9",
+        "free GPU memory",
+        GROUP,
+        ("gpus",),
+        _free_memory,
+        NETWORKS,
+        why="Programs of others, and dead ones of one's own, hold memory of the GPU: `CUDA out of memory`.",
+    ),
     Check(
         "C7",
         "CUDA_VISIBLE_DEVICES",

@@ -91,18 +91,24 @@ def _extras(facts: Facts) -> Outcome:
 
 def _pkg_resources(facts: Facts) -> Outcome:
     packages = known(facts.packages)
-    tracker = packages.versions.get("deep-sort-realtime")
-    if tracker is None:
-        return Outcome("skip", "deep-sort-realtime is not installed")
     setuptools = packages.versions.get("setuptools")
     if packages.has_pkg_resources and release(setuptools or "0") < (82,):
-        return Outcome("ok", f"setuptools {setuptools} has the pkg_resources that deep-sort-realtime imports")
-    installed = f"setuptools {setuptools}" if setuptools else "this environment without setuptools"
-    return Outcome(
-        "warn",
-        f"deep-sort-realtime {tracker} imports pkg_resources, which {installed} does not have (81 was the last)",
-        "pip install 'setuptools<81'",
-    )
+        return Outcome(
+            "ok", f"setuptools {setuptools} has pkg_resources, which detectron2 imports and vidbench does not"
+        )
+    lacking = f"setuptools {setuptools}" if setuptools else "this environment without setuptools"
+    said = f"{lacking} has no pkg_resources (81 was the last)"
+    users = [
+        f"{name} {packages.versions[name]}"
+        for name in ("detectron2", "deep-sort-realtime")
+        if name in packages.versions
+    ]
+    if "detectron2" in packages.versions:
+        verb = "imports" if len(users) == 1 else "import"
+        return Outcome("warn", f"{said}, which {listed(users)} {verb}", "pip install 'setuptools<81'")
+    if users:
+        return Outcome("info", f"{said}, which the embedder of {users[0]} imports; vidbench brings its own embedder")
+    return Outcome("skip", f"{said}, and nothing here is known to import it")
 
 
 def _packaging(facts: Facts) -> Outcome:
@@ -247,10 +253,10 @@ CHECKS = (
         GROUP,
         ("packages",),
         _pkg_resources,
-        ("label",),
+        ("detectron2",),
         why=(
-            "The embedder of deep-sort-realtime imports pkg_resources, which setuptools dropped in version 82. "
-            "vidbench brings an embedder of its own; other programs in this environment do not."
+            "detectron2's model zoo and the embedder of deep-sort-realtime import pkg_resources, which setuptools "
+            "dropped in version 82. vidbench does not: `label` has an embedder of its own."
         ),
     ),
     Check(

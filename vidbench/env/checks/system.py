@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 from vidbench.env.facts import Facts, Folder
 from vidbench.env.findings import (
     GB,
@@ -18,7 +20,22 @@ from vidbench.env.requirements import release
 GROUP = "System"
 
 
+_INSIDE = {
+    "docker": "in a container of Docker",
+    "podman": "in a container of Podman",
+    "kubernetes": "in a pod of Kubernetes",
+    "colab": "on Colab, whose disk is lost with the session",
+    "wsl": "in WSL",
+}
+
+
 def _platform(facts: Facts) -> Outcome:
+    inside = _INSIDE.get(known(facts.surroundings).container)
+    outcome = _system(facts)
+    return dataclasses.replace(outcome, message=f"{outcome.message}; {inside}") if inside else outcome
+
+
+def _system(facts: Facts) -> Outcome:
     machine = known(facts.machine)
     if machine.system == "Darwin":
         said = f"macOS {machine.macos} on {machine.architecture}"
@@ -105,7 +122,7 @@ CHECKS = (
         "A1",
         "platform",
         GROUP,
-        ("machine",),
+        ("machine", "surroundings"),
         _platform,
         why=(
             "torch, torchvision and PyAV come as wheels for certain platforms only: Linux with glibc 2.28 or "

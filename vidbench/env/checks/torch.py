@@ -72,6 +72,34 @@ def _pytorchvideo(facts: Facts) -> Outcome:
     return Outcome("fail", went(stage, "pytorchvideo"), "pip install --force-reinstall --no-deps pytorchvideo")
 
 
+def _video_io(facts: Facts) -> Outcome:
+    stage = known(facts.torchvision)
+    if stage.status != "ok":
+        return Outcome("skip", "torchvision does not load")
+    version = stage.data["version"]
+    if stage.data.get("video_io"):
+        return Outcome("ok", f"torchvision {version} still reads videos; vidbench does without")
+    return Outcome(
+        "info",
+        f"torchvision {version} reads no videos any more; vidbench does without, PySlowFast needs "
+        "DATA.DECODING_BACKEND pyav",
+    )
+
+
+def _slowfast_parts(facts: Facts) -> Outcome:
+    stage = known(facts.pytorchvideo)
+    if stage.status != "ok":
+        return Outcome("skip", "pytorchvideo does not load")
+    if stage.data.get("cat_all_gather"):
+        return Outcome("ok", "pytorchvideo has what PySlowFast imports of it")
+    return Outcome(
+        "info",
+        "pytorchvideo is the release of the package index, without cat_all_gather, which PySlowFast imports; vidbench "
+        "does without",
+        "pip install --no-deps 'git+https://github.com/facebookresearch/pytorchvideo'",
+    )
+
+
 def _safe_loading(facts: Facts) -> Outcome:
     version = known(facts.packages).versions.get("torch", "")
     if facts.torch is not None and facts.torch.version:
@@ -111,6 +139,27 @@ CHECKS = (
         why=(
             "Packages of different indexes carry different local versions, as +cpu and +cu132. Mixed ones fail at"
             " the first compiled operator."
+        ),
+    ),
+    Check(
+        "D3",
+        "torchvision's video reader",
+        GROUP,
+        ("torchvision",),
+        _video_io,
+        NETWORKS,
+        why="torchvision dropped its functions that read and write videos. vidbench reads by PyAV, PySlowFast may not.",
+    ),
+    Check(
+        "D5",
+        "pytorchvideo for PySlowFast",
+        GROUP,
+        ("pytorchvideo",),
+        _slowfast_parts,
+        NETWORKS,
+        why=(
+            "PySlowFast beside vidbench in one environment: it imports functions that pytorchvideo has in its "
+            "repository and not in its release."
         ),
     ),
     Check(

@@ -12,6 +12,7 @@ from vidbench.env.findings import (
 )
 
 GROUP = "Weights"
+_NAMED = 3
 
 
 def _weights(facts: Facts) -> Outcome:
@@ -20,14 +21,29 @@ def _weights(facts: Facts) -> Outcome:
         return Outcome("skip", "no model of the catalogue has published weights")
     here = [file for file in weights.files if file.size_bytes is not None]
     gone = [file for file in weights.files if file.size_bytes is None]
-    empty = [file for file in here if file.size_bytes == 0]
-    if empty:
+    damaged = [file for file in here if file.problem]
+    if damaged:
+        first = damaged[0]
+        more = f" (and {len(damaged) - 1} more)" if len(damaged) > 1 else ""
         return Outcome(
-            "warn", f"{weights.folder}/{empty[0].file} is an empty file", f"vidbench weights pull {empty[0].model}"
+            "warn",
+            f"{weights.folder}/{first.file} {first.problem}{more}",
+            f"vidbench weights verify && vidbench weights pull {first.model}",
+        )
+    broken_off = [file for file in gone if file.part_bytes is not None]
+    if broken_off:
+        first = broken_off[0]
+        return Outcome(
+            "warn",
+            f"the download of {first.file} was broken off after {(first.part_bytes or 0) / 1e6:.1f} MB",
+            f"vidbench weights pull {first.model}",
         )
     said = f"{len(here)} of {number(len(weights.files), 'published file')} in {weights.folder}"
     if here:
-        said += f": {', '.join(f'{file.file} {(file.size_bytes or 0) / 1e6:.1f} MB' for file in here)}"
+        named = [f"{file.file} {(file.size_bytes or 0) / 1e6:.1f} MB" for file in here[:_NAMED]]
+        said += f": {', '.join(named)}" + (f" and {len(here) - _NAMED} more" if len(here) > _NAMED else "")
+    if weights.unhashed:
+        said += f"; {number(weights.unhashed, 'file')} by size alone, `vidbench weights verify` reads them"
     if not gone:
         return Outcome("ok", said)
     wanted = next((file.model for file in gone if file.model == "x3d_m"), gone[0].model)
@@ -66,6 +82,10 @@ CHECKS = (
         ("weights",),
         _weights,
         ("model", "attack"),
-        why="Networks without their published weights answer at random. Nothing is downloaded unless it is asked for.",
+        why=(
+            "Networks without their published weights answer at random. Nothing is downloaded unless it is asked for. "
+            "Files that are here are compared with size and sha256 of their download, 300 MB at most; `weights verify` "
+            "reads all. Whether a file of your own fits a model is said by `weights import` and `model eval`."
+        ),
     ),
 )
