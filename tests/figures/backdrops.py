@@ -12,10 +12,7 @@ from tests.figures.walkers import Colour, World
 
 Array = npt.NDArray[np.uint8]
 
-_WALLS = {
-    "train": ("gradient", "noise", "bricks", "planks", "chevrons", "scales", "speckles", "dashes"),
-    "test": ("gradient", "marble", "tiles", "hatching"),
-}
+_WALLS = {"train": ("gradient", "noise", "bricks", "planks"), "test": ("gradient", "marble", "tiles", "hatching")}
 _THINGS = {
     "train": ("crate", "pole", "tree", "lamp", "sign", "clutter", "clutter", "clutter", "car"),
     "test": ("barrel", "column", "bush", "bottle", "window", "cone", "table"),
@@ -61,15 +58,6 @@ def _surface(rng: np.random.Generator, world: World, size: tuple[int, int], *, l
             mix = ((y % unit < 2) | ((x + (row % 2) * unit) % (2 * unit) < 2)).astype(np.float32)
         case "planks":
             mix = (x // unit % 2) * 0.3 + (x % unit < 1.5) * 0.5
-        case "chevrons":
-            mix = ((y + np.abs(x % (2 * unit) - unit)) % unit < float(rng.uniform(1.5, unit / 2))) * 0.7
-        case "scales":
-            row = y // (unit / 2)
-            mix = np.hypot((x + (row % 2) * unit / 2) % unit - unit / 2, y % (unit / 2)) / unit
-        case "speckles":
-            mix = _cloudy(rng, (height, width)) > 0.55
-        case "dashes":
-            mix = ((y % (unit / 2) < 2) & ((x + 7 * (y // (unit / 2))) % unit < unit * 0.6)) * 0.8
         case "marble":
             mix = 0.5 + 0.5 * np.sin(x / unit + 6 * _cloudy(rng, (height, width)))
         case "tiles":

@@ -59,7 +59,7 @@ NETWORK = {
 
 def write_set(folder: Path, scenes: int, each: int, seed: int) -> Path:
     """Render so many scenes, keep `each` pictures of each, and write them as Ultralytics' YOLO folders want it."""
-    weights: dict[Kind, float] = dict.fromkeys(KINDS, 1.0) | {"crowd": 2.0, "crossing": 4.0, "cut": 0.0, "empty": 4.0}
+    weights: dict[Kind, float] = dict.fromkeys(KINDS, 1.0) | {"crowd": 2.0, "crossing": 4.0, "cut": 0.0, "empty": 1.5}
     rng = np.random.default_rng(seed)
     chances = np.array([weights[kind] for kind in KINDS])
     for name in ("images", "labels"):

@@ -146,6 +146,7 @@ class VideoTracked:
         doubtful: How many of these deserve a look.
         joined: Gaps in tracks that were bridged.
         shots: How many there are.
+        still: Tracks left out as no persons, see `vidbench.label.still`.
         pictures_per_s: Pictures looked at in a second, all included.
         detector_share: Part of the time that the detector took, decoding left out; 0 to 1.
     """
@@ -159,6 +160,7 @@ class VideoTracked:
     doubtful: int
     joined: int
     shots: int
+    still: int
     pictures_per_s: float
     detector_share: float
 
@@ -495,6 +497,7 @@ def _figures(video: SetVideo, record: Json) -> VideoTracked:
         record.get("doubtful", 0),
         record.get("joined", 0),
         record.get("shots", 1),
+        record.get("still", 0),
         round(record.get("seen", 0) / took, 2),
         round(min(record.get("detector_s", 0.0) / took, 1.0), 3),
     )

@@ -1,4 +1,4 @@
-"""Boxes below the detector's least score: they begin nobody, but show where a person is who is missed for a moment."""
+"""Boxes that were too unsure for the tracker: they begin nobody, but show where a person is who is missed."""
 
 from __future__ import annotations
 
@@ -42,11 +42,13 @@ class FaintBuilder:
     def __init__(self) -> None:
         self._numbers, self._boxes, self._scores = array("q"), array("d"), array("d")
 
-    def add(self, number: int, found: Found) -> None:
-        """Take in those of a picture, pictures by rising number."""
-        self._numbers.extend([number] * len(found.faint_scores))
-        self._boxes.extend(found.faint_boxes.ravel().tolist())
-        self._scores.extend(found.faint_scores.tolist())
+    def add(self, number: int, found: Found, tracks: Numbers) -> None:
+        """Take in those of a picture, and what the tracker gave to nobody (-1); pictures by rising number."""
+        left = tracks < 0
+        self._numbers.extend([number] * (int(left.sum()) + len(found.faint_scores)))
+        for boxes, scores in ((found.boxes[left], found.scores[left]), (found.faint_boxes, found.faint_scores)):
+            self._boxes.extend(boxes.ravel().tolist())
+            self._scores.extend(scores.tolist())
 
     def faint(self) -> Faint:
         """All so far."""

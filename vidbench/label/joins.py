@@ -23,6 +23,9 @@ _FARTHEST_LOOK = 0.5
 """Cosine distance of looks from which on there is no join."""
 _BRIEF_S, _BRIEF_COST = 0.5, 0.5
 """Gaps that are bridged first, and what that may cost. Who has no known speed then is not looked for for longer."""
+_AT_ONCE, _AT_ONCE_PACE, _AT_ONCE_COST = 2, 1.5, 0.3
+"""Pictures within which another piece goes on, alone and no farther off than so many heights a second, and the cost of
+that: a tracker lost who turned round."""
 _MET_S = 1.5
 """A meeting may take so much longer than another gap: it is known where the person was, if not who."""
 _OWN, _OWN_MOST = 0.1, 0.9
@@ -66,15 +69,18 @@ def join(pieces: list[Piece], gap_s: float, rate: int) -> list[Piece]:
     brief = max(_BRIEF_S, 2 / rate)
     chains = pieces
     if brief < gap_s:
-        chains = _joined(pieces, brief, brief, _BRIEF_COST, again=False)
-    return _joined(chains, gap_s, brief, 1.0, again=True)
+        chains = _joined(pieces, brief, brief, rate, _BRIEF_COST, again=False)
+    return _joined(chains, gap_s, brief, rate, 1.0, again=True)
 
 
-def _joined(pieces: list[Piece], gap_s: float, brief_s: float, most: float, *, again: bool) -> list[Piece]:
+def _joined(pieces: list[Piece], gap_s: float, brief_s: float, rate: int, most: float, *, again: bool) -> list[Piece]:
     """The chains of pieces with the best sum of gains."""
     ends, starts = _ends(pieces, last=True), _ends(pieces, last=False)
     before, after = _candidates(pieces, ends, starts, gap_s, again=again)
     cost = _costs(ends, starts, before, after, gap_s, brief_s)
+    if not again:
+        alone = _alone(pieces, ends, starts, before, after, _AT_ONCE / rate)
+        cost[alone] = np.minimum(cost[alone], _AT_ONCE_COST)
     good = cost < most
     before, after, cost = before[good], after[good], cost[good]
     next_of: dict[int, tuple[int, bool]] = {}
@@ -151,6 +157,9 @@ def _candidates(pieces: list[Piece], ends: _Ends, starts: _Ends, gap_s: float, *
         key = pieces[number].shot, int(starts.track[number])
         if key in by_track and starts.time[number] > ends.time[by_track[key]] + longest:
             more.append((by_track[key], number))
+        # whom the tracker has seen since in another piece is there, not here
+        for track in np.unique(pieces[number].tracks).tolist():
+            by_track.pop((pieces[number].shot, track), None)
         by_track[pieces[number].shot, int(ends.track[number])] = number
     pairs = np.array(more, dtype=np.intp).reshape(-1, 2)
     before, after = np.concatenate((before, pairs[:, 0])), np.concatenate((after, pairs[:, 1]))
@@ -188,6 +197,36 @@ def _costs(ends: _Ends, starts: _Ends, before: Rows, after: Rows, gap_s: float, 
     again = ends.track[before] == starts.track[after]
     found: Array = np.where(own, np.clip(cost - _OWN, 0, _OWN_MOST), np.where(again, 0.6 * cost, cost))
     return found
+
+
+def _alone(pieces: list[Piece], ends: _Ends, starts: _Ends, before: Rows, after: Rows, gap_s: float) -> Rows:
+    """Joins of two pieces of which the second goes on at once where the first was, with nobody else who may do so."""
+    gap = starts.time[after] - ends.time[before]
+    last = np.array([piece.boxes[-1] for piece in pieces])[before]
+    first = np.array([piece.boxes[0] for piece in pieces])[after]
+    apart = (last[:, :2] + last[:, 2:] - first[:, :2] - first[:, 2:]) / 2
+    height = (ends.height[before] + starts.height[after]) / 2
+    like = np.abs(np.log(ends.height[before] / starts.height[after])) < _AT_ONCE_COST
+    like &= np.array(
+        [look_distance(ends.look[one], starts.look[other]) < ALIKE for one, other in zip(before, after, strict=True)],
+        dtype=bool,
+    ).reshape(len(before))
+    near = np.flatnonzero(
+        like & (gap <= gap_s + 1e-9) & (np.hypot(*apart.T) <= (_TURN_NEAR + _AT_ONCE_PACE * gap) * height)
+    )
+    following: dict[int, list[int]] = {}
+    leading: dict[int, list[int]] = {}
+    for one, other in zip(before[near].tolist(), after[near].tolist(), strict=True):
+        following.setdefault(one, []).append(other)
+        leading.setdefault(other, []).append(one)
+    # who comes when the other has gone is no other person
+    return near[
+        [
+            all(starts.time[rival] > ends.time[other] for rival in following[one] if rival != other)
+            and all(ends.time[rival] < starts.time[one] for rival in leading[other] if rival != one)
+            for one, other in zip(before[near].tolist(), after[near].tolist(), strict=True)
+        ]
+    ]
 
 
 def _components(before: Rows, after: Rows, count: int) -> Iterator[Rows]:

@@ -33,7 +33,7 @@ class LinkSettings:
     """
 
     rate: int = 10
-    gap_s: float = 2.0
+    gap_s: float = 3.0
     min_hits: int = 3
     min_duration_s: float = 0.0
     duplicate_iou: float = 0.8

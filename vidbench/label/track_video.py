@@ -27,6 +27,7 @@ from vidbench.label.linking import LinkSettings, PersonTrack, link
 from vidbench.label.live import Pulse
 from vidbench.label.seen import GRID_FPS, Detector, Found, Picture, Tracker, Tracklet
 from vidbench.label.shots import ShotWatch
+from vidbench.label.still import StillWatch, without_still
 from vidbench.label.store import KEYFRAMES, PATHS, TRACKS
 from vidbench.label.trackers import TRACKERS, TrackerSettings
 from vidbench.label.tracklets import TrackletBuilder
@@ -146,6 +147,8 @@ def _work(job: VideoJob, folder: Path) -> Json:
     detector = DETECTORS.get(job.detector)(job.detecting, facts)
     follow = _follower(job, detector)
     builder, unsure, pulse, clock = TrackletBuilder(), FaintBuilder(), Pulse(job.pulse), _Clock()
+    # boxes of a file are believed
+    watch = None if job.detector == GIVEN else StillWatch()
     shot = boxes = seen = 0
     for batch in _batches(_told(first, pictures, cuts), job.batch, clock):
         seen_now = [picture for picture, _ in batch]
@@ -159,7 +162,9 @@ def _work(job: VideoJob, folder: Path) -> Json:
             if follow.numbers is None or picture.number in follow.numbers:
                 tracks = follow.tracker.update(picture, found)
                 builder.add(picture.number, found, tracks, follow.tracker.looks(), shot)
-                unsure.add(picture.number, found)
+                unsure.add(picture.number, found, tracks)
+                if watch is not None:
+                    watch.add(picture, found, tracks)
             clock.tracker += time.monotonic() - began
             if picture.number % GRID_FPS == 0 and picture.number >= job.margin * GRID_FPS:
                 began = time.monotonic()
@@ -174,6 +179,9 @@ def _work(job: VideoJob, folder: Path) -> Json:
         persons = _as_given(tracklets)
     else:
         persons = link(tracklets, follow.linking, builder.shots, unsure.faint())
+    everybody = len(persons)
+    if watch is not None:
+        persons = without_still(persons, watch)
     begin, last = keyframe_range(steady.end, job.margin)
     kept = keep(persons, range(begin, last + 1), width, height)
     clock.tracker += time.monotonic() - began
@@ -196,6 +204,7 @@ def _work(job: VideoJob, folder: Path) -> Json:
         "shots": shot + 1,
         "tracklets": len(tracklets),
         "joined": sum(len(person.joined) for person in persons),
+        "still": everybody - len(persons),
         **_counts(kept),
         "decoding_s": round(clock.decoding, 3),
         "detector_s": round(clock.detector, 3),

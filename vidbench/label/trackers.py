@@ -25,7 +25,7 @@ class TrackerSettings:
     """
 
     rate: int = 10
-    max_age_s: float = 2.0
+    max_age_s: float = 3.0
     hits: int = 3
     sure: float = 0.5
     device: str = "cpu"

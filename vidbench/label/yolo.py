@@ -28,7 +28,7 @@ from vidbench.runs import file_sha256
 
 DEFAULT_WEIGHTS = "yolo11n.pt"
 CONF, IOU, IMAGE_SIZE = 0.25, 0.7, 640
-FAINT = 0.5
+FAINT = 0.25
 """Of the least score: from there on boxes show where persons are who are missed."""
 
 _ADDRESS = "https://github.com/ultralytics/assets/releases/download/v8.4.0/"

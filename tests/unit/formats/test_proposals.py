@@ -136,11 +136,13 @@ def test_a_pickle_that_would_run_something_is_refused_and_runs_nothing(tmp_path:
 @pytest.mark.parametrize(
     ("value", "reason"),
     [
-        ([ONE], "opcode EMPTY_LIST"),
-        ({"a,0902": [[0.1, 0.2, 0.3, 0.4, 1.0]]}, "opcode EMPTY_LIST"),
+        ([ONE], "a list, not a dictionary"),
+        ({"a,0902": [[0.1, 0.2, 0.3, 0.4, 1.0]]}, "a,0902: no array"),
+        ({"a,0902": np.ones((1, 5), int)}, "an array of int64, not of fractions"),
         ({"a,0902": "text"}, "a,0902: no array"),
         ({"a": ONE}, "key 'a' is not as"),
-        ({1: ONE}, "a key that is a int"),
+        ({1: ONE}, "key '1' is not as"),
+        ({(1, 2): ONE}, "a key that is a tuple"),
         ({"a,0902": ONE[0]}, r"an array of shape \(5,\)"),
         ({"a,0902": ONE[:0]}, r"an array of shape \(0, 5\)"),
         ({"a,0902": ONE[:, :3]}, r"an array of shape \(1, 3\)"),

@@ -48,11 +48,11 @@ def test_what_is_another_persons_is_not_taken() -> None:
     assert 66 in linked(seen, [66]).numbers
 
 
-def test_the_builder_keeps_what_is_faint() -> None:
+def test_the_builder_keeps_what_is_faint_and_what_the_tracker_left() -> None:
     builder = FaintBuilder()
-    builder.add(0, Found(boxes([0]), np.array([0.9])))
-    builder.add(3, Found(np.empty((0, 4)), np.empty(0), boxes([3, 6]), np.array([0.4, 0.3])))
+    builder.add(0, Found(boxes([0, 3]), np.array([0.9, 0.5])), np.array([4, -1]))
+    builder.add(3, Found(np.empty((0, 4)), np.empty(0), boxes([3, 6]), np.array([0.4, 0.3])), np.empty(0, np.int64))
     faint = builder.faint()
-    assert faint.numbers.tolist() == [3, 3]
-    assert faint.boxes.tolist() == boxes([3, 6]).tolist()
-    assert faint.scores.tolist() == [0.4, 0.3]
+    assert faint.numbers.tolist() == [0, 3, 3]
+    assert faint.boxes.tolist() == boxes([3, 3, 6]).tolist()
+    assert faint.scores.tolist() == [0.5, 0.4, 0.3]

@@ -112,7 +112,7 @@ def detect_track(
     tracker: TrackerOpt = None,
     rate: RateOpt = 10,
     margin: MarginOpt = 2,
-    max_gap_s: GapOpt = 2.0,
+    max_gap_s: GapOpt = 3.0,
     min_boxes: MinBoxesOpt = None,
     shots: ShotsOpt = True,
     actions: ActionsOpt = "ava_80",
@@ -155,6 +155,11 @@ def _text(result: DetectTrackResult) -> None:
     console.out(
         f"{result.out}: {result.persons} persons, {result.rows} boxes at keyframes to label, {result.actions} actions"
     )
+    still = sum(one.still for one in result.videos)
+    if still:
+        console.out(
+            f"{still} left out as no persons: an unsure detection that never moves in a picture that never does"
+        )
     if result.rows:
         console.out(f"Next: vidbench label review {result.out}")
     elif result.videos:
