@@ -10,7 +10,8 @@ from pathlib import Path
 
 from vidbench.data.synthetic import CLASSES, SyntheticRequest, render
 from vidbench.model.evaluate import EvaluateRequest, evaluate
-from vidbench.model.finetune import FinetuneRequest, finetune
+from vidbench.model.finetune import finetune
+from vidbench.model.finetune_request import FinetuneRequest
 
 
 def main() -> None:

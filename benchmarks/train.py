@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import statistics
 import tempfile
 import time
 from collections.abc import Callable, Iterator
@@ -136,8 +137,11 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--batch", type=int, default=8)
-    parser.add_argument("--videos", type=int, default=16, help="to read")
+    parser.add_argument("--videos", type=int, default=16, help="to read; 0 leaves reading out")
+    parser.add_argument("--threads", type=int, help="of torch; as many as it takes by itself if left out")
     options = parser.parse_args()
+    if options.threads:
+        torch.set_num_threads(options.threads)
     keep_memory()
     settings = TrainSettings(lr=LR)
     steps = {"ours": ours(settings), "pytorchvideo, plain loop": plain(settings)}
@@ -148,17 +152,35 @@ def main() -> None:
     for name, step in steps.items():
         losses[name].append(step(*drawn[0]))
 
+    busy: dict[str, list[float]] = {name: [] for name in steps}
+
     def timed(name: str) -> Callable[[], None]:
-        return lambda: losses[name].append(steps[name](*drawn[len(losses[name])]))
+        def call() -> None:
+            began = time.process_time()
+            losses[name].append(steps[name](*drawn[len(losses[name])]))
+            busy[name].append(time.process_time() - began)
+
+        return call
 
     seconds = in_turns({name: timed(name) for name in steps}, options.rounds)
     apart = max(abs(one - two) / two for one, two in zip(*losses.values(), strict=True))
-    notes = [f"losses of {options.rounds + 1} steps are equal to {apart:.1e} of their size"]
-    with tempfile.TemporaryDirectory() as folder:
-        notes += [
-            reading(Path(folder), options.videos, options.batch, cache_mb, steps["ours"]) for cache_mb in (0, 2048)
-        ]
-    report(f"Training X3D-S, batches of {options.batch}", seconds, "pytorchvideo, plain loop", notes)
+    own, peer = (statistics.median(busy[name]) for name in steps)
+    notes = [
+        f"processor time of a step: {own:.2f} s and {peer:.2f} s, {peer / own:.2f} times; other work on the machine "
+        "changes it less than the time by the clock",
+        f"losses of {options.rounds + 1} steps are equal to {apart:.1e} of their size",
+    ]
+    if options.videos:
+        with tempfile.TemporaryDirectory() as folder:
+            notes += [
+                reading(Path(folder), options.videos, options.batch, cache_mb, steps["ours"]) for cache_mb in (0, 2048)
+            ]
+    report(
+        f"Training X3D-S, batches of {options.batch}, {torch.get_num_threads()} threads",
+        seconds,
+        "pytorchvideo, plain loop",
+        notes,
+    )
 
 
 if __name__ == "__main__":

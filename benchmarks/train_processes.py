@@ -24,6 +24,7 @@ from vidbench.model.layout import training_layout
 from vidbench.model.resolve import build
 from vidbench.model.shards import Team
 from vidbench.model.train.batch import Batch
+from vidbench.model.train.draws import Part, drawn_together
 from vidbench.model.train.launch import launch
 from vidbench.model.train.objective import OneClass
 from vidbench.model.train.optimizers import train_mode
@@ -36,11 +37,11 @@ from vidbench.model.zoo import MODELS
 from vidbench.progress import Reporter, SilentReporter
 
 CLASSES = 10
-Taken = tuple[list[float], list[float]]
+Taken = tuple[list[float], list[float], list[float]]
 
 
 def steps(model: str, batch: int, count: int, frozen: bool, reporter: Reporter) -> Taken:
-    """Seconds and losses of training steps in this process, with its peers where it has any."""
+    """Seconds, processor seconds and losses of training steps in this process, with its peers where it has any."""
     torch.set_num_threads(1)
     team = Team.join()
     peers = Peers(team, torch.device("cpu"))
@@ -57,19 +58,23 @@ def steps(model: str, batch: int, count: int, frozen: bool, reporter: Reporter) 
     share = peers.share(batch)
     own = slice(share.start, share.stop)
     part = Batch(clips[own].clone(), torch.arange(batch)[own] % CLASSES)
-    seconds, losses = [], []
+    seconds, busy, losses = [], [], []
     for _ in range(count + 1):
         torch.manual_seed(0)
-        started = time.perf_counter()
+        started, began = time.perf_counter(), time.process_time()
         updater.begin(batch)
-        outcome = updater.take(part, part.targets, 0.0, torch.Generator(), batch)
+        # dropout as in one process
+        with drawn_together([Part(len(part), own.start, batch)]):
+            outcome = updater.take(part, part.targets, 0.0, torch.Generator(), batch)
         total = peers.numbers((outcome.loss * len(part),)).sum()
         updater.apply(0.01)
         seconds.append(time.perf_counter() - started)
+        busy.append(time.process_time() - began)
         losses.append(float(total) / batch)
-    peers.gather(None)
+    # what the busiest process takes is what all wait for
+    most = [max(each) for each in zip(*peers.gather(busy), strict=True)]
     team.leave()
-    return seconds[1:], losses
+    return seconds[1:], most[1:], losses
 
 
 def main() -> None:
@@ -81,25 +86,35 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     asked = parser.parse_args()
     print(f"## Training on two processes: {asked.model}, {asked.batch} clips per step, one thread each\n")
-    print("| batch normalisation | one process, s per step | two processes | ratio | largest difference of losses |")
-    print("|---|---|---|---|---|")
+    print(
+        "| batch normalisation | one process, s per step | two processes | ratio | processor s of one | "
+        "of the busier of two | ratio | largest difference of losses |"
+    )
+    print("|---|---|---|---|---|---|---|---|")
     with tempfile.TemporaryDirectory() as folder:
         os.chdir(Path(folder))
         for frozen in (True, False):
             held: dict[int, list[float]] = {1: [], 2: []}
+            busy: dict[int, list[float]] = {1: [], 2: []}
             ratios, apart = [], 0.0
             for _ in range(asked.rounds):
                 taken = {
                     size: launch(partial(steps, asked.model, asked.batch, asked.steps, frozen), size, SilentReporter())
                     for size in held
                 }
-                for size, (seconds, _) in taken.items():
+                for size, (seconds, own, _) in taken.items():
                     held[size].append(statistics.median(seconds))
+                    busy[size].append(statistics.median(own))
                 ratios.append(held[1][-1] / held[2][-1])
-                apart = max(apart, *(abs(a - b) for a, b in zip(taken[1][1], taken[2][1], strict=True)))
+                apart = max(apart, *(abs(a - b) for a, b in zip(taken[1][2], taken[2][2], strict=True)))
             name = "frozen" if frozen else "over both"
             one, two = (statistics.median(held[size]) for size in held)
-            print(f"| {name} | {one:.2f} | {two:.2f} | {statistics.median(ratios):.2f} | {apart:.1e} |", flush=True)
+            alone, busier = (statistics.median(busy[size]) for size in busy)
+            print(
+                f"| {name} | {one:.2f} | {two:.2f} | {statistics.median(ratios):.2f} | {alone:.2f} | {busier:.2f} | "
+                f"{alone / busier:.2f} | {apart:.1e} |",
+                flush=True,
+            )
 
 
 if __name__ == "__main__":

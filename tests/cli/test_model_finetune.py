@@ -135,7 +135,7 @@ class Told(SilentReporter):
 @pytest.mark.parametrize(
     ("model", "message"),
     [
-        ("slow_r50_detection", "vidbench model predict --model slow_r50_detection"),
+        ("slow_r50_detection", "trainlist.txt: a file, not a folder"),
         ("ssdlite320_mobilenet_v3_large", "vidbench model predict --persons ssdlite320_mobilenet_v3_large"),
     ],
 )

@@ -78,11 +78,12 @@ def test_a_killed_adversarial_training_ends_like_an_unbroken_one(small_set, tmp_
     assert info.trained["defence"] == "resize-pad"
 
 
-def test_the_epoch_kept_is_the_best_under_attack(small_set, tmp_path) -> None:
+def test_the_epoch_kept_is_the_best_under_attack(small_set, tmp_path, capsys) -> None:
     out = tmp_path / "run"
     more = ("--adversarial", "fgsm:eps=2/255", "--robust-val", "pgd:eps=2/255,steps=2", "--robust-val-clips", "5")
     val = ("--val", str(small_set / "trainlist.txt"), "--best", "robust", "--lr", "0.005", "--jitter", "1")
     assert train(small_set, out, "--epochs", "2", "--batch", "6", *more, *val) == 0
+    assert "under attack" in capsys.readouterr().out
     rows, found = epochs(out), summary(out)
     figures = [row["val_robust_top1"] for row in rows]
     assert all(figure * 5 == pytest.approx(round(figure * 5)) for figure in figures)
@@ -159,41 +160,25 @@ def test_what_cannot_be_is_said(small_set, tmp_path, capsys, more, message) -> N
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(1200)
+@pytest.mark.timeout(600)
 def test_adversarial_training_makes_a_network_robust(small_set, tmp_path, capsys) -> None:
-    """The same training twice: under PGD of 8/255 the one that saw examples keeps what the other loses."""
+    """Under PGD of 4/255 a network keeps, after some epochs more with examples, what it lost before."""
     torch.set_num_threads(2)
-    usual = ("--epochs", "30", "--lr", "0.005", "--jitter", "1")
-    clips = str(small_set / "trainlist.txt")
-    assert train(small_set, tmp_path / "plain", *usual) == 0
-    examples = ("--adversarial", "pgd:eps=8/255,steps=3", "--eps-warmup", "10")
-    assert train(small_set, tmp_path / "robust", *usual, *examples) == 0
+    clips, (plain, robust) = str(small_set / "trainlist.txt"), (tmp_path / name for name in ("plain", "robust"))
+    assert train(small_set, plain, "--epochs", "25", "--lr", "0.005", "--jitter", "1") == 0
+    usual = ("--init", str(plain), "--epochs", "15", "--lr", "0.003", "--jitter", "1")
+    assert train(small_set, robust, *usual, "--adversarial", "fgsm:eps=4/255", "--eps-warmup", "5") == 0
     capsys.readouterr()
     left = {}
-    for name in ("plain", "robust"):
-        attack = ["-q", "attack", "run", "--model", str(tmp_path / name), "--data", clips, "--eps", "8/255"]
-        assert (
-            main(
-                [
-                    *attack,
-                    "--limit",
-                    "12",
-                    "--batch",
-                    "12",
-                    "--realism",
-                    "none",
-                    "--out",
-                    str(tmp_path / f"{name}-attacked"),
-                    "--json",
-                ]
-            )
-            == 0
-        )
+    for folder in (plain, robust):
+        out = ("--batch", "12", "--realism", "none", "--out", str(folder / "attacked"), "--json")
+        attack = ["-q", "attack", "run", "--model", str(folder), "--data", clips, "--eps", "4/255", "--steps", "5"]
+        assert main([*attack, *out]) == 0
         found = json.loads(capsys.readouterr().out)["summary"]
-        left[name] = found["columns"][0]["curve"][-1]["robust_accuracy"]
+        left[folder.name] = found["columns"][0]["curve"][-1]["robust_accuracy"]
         assert found["clean_accuracy"] >= 0.75
-    assert left["robust"] >= left["plain"] + 0.3
-    verify = ["-q", "attack", "verify", str(tmp_path / "robust"), "--data", clips, "--eps", "8/255", "--limit", "6"]
-    quick = ("--batch", "6", "--steps", "10", "--queries", "50", "--out", str(tmp_path / "verified"), "--json")
+    assert left["robust"] >= left["plain"] + 0.3, left
+    verify = ["-q", "attack", "verify", str(robust), "--data", clips, "--eps", "4/255", "--limit", "4"]
+    quick = ("--batch", "4", "--steps", "5", "--queries", "20", "--out", str(tmp_path / "verified"), "--json")
     assert main([*verify, *quick]) == 0
-    assert json.loads(capsys.readouterr().out)["summary"]["verdict"] == "VALID_UPPER_BOUND"
+    assert json.loads(capsys.readouterr().out)["summary"]["status"] == "VALID_UPPER_BOUND"

@@ -93,14 +93,55 @@ def test_a_classifier_is_the_start_of_a_detector(
     assert summary["best_val_mean_ap"] >= 0.85
 
 
+def test_the_last_epoch_is_kept_where_it_is_asked_for(walkers: Path, tmp_path: Path) -> None:
+    words = ["model", "finetune", "x3d_tiny", str(walkers), "--task", "detect", "--limit", "3", "--batch", "1"]
+    rates = ["--epochs", "3", "--lr", "0.5", "--optimizer", "sgd", "--warmup", "0"]
+    kept = {}
+    for best in ("clean", "last"):
+        out = tmp_path / best
+        assert main([*words, *rates, "--best", best, "--out", str(out)]) == 0
+        kept[best] = json.loads((out / "summary.json").read_text())
+    reached = [
+        json.loads(line)["val_mean_ap"] for line in (tmp_path / "last" / "epochs.jsonl").read_text().splitlines()
+    ]
+    assert kept["clean"]["best_val_mean_ap"] == max(reached) > reached[2]
+    assert (kept["last"]["best_epoch"], kept["last"]["best_val_mean_ap"]) == (3, reached[2])
+
+
+def test_a_loss_that_is_not_finite_names_the_batch_and_a_way_that_works(
+    walkers: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "run"
+    words = ["model", "finetune", "x3d_tiny", str(walkers), "--task", "detect", "--limit", "4", "--batch", "1"]
+    wild = ["--lr", "1e9", "--optimizer", "sgd", "--warmup", "0", "--clip-norm", "0", "--epochs", "2"]
+    assert main([*words, *wild, "--out", str(out)]) == 3
+    said = capsys.readouterr().err
+    assert "the loss is not finite in epoch 1, batch" in said
+    assert "in another --out or with --overwrite." in said
+    # no epoch was finished, so there is nothing to begin with
+    assert "--init" not in said
+    assert main([*words, "--lr", "1e-3", "--epochs", "1", "--overwrite", "--out", str(out)]) == 0
+
+
+def test_a_detector_of_ones_own_is_exported_as_tensors_alone(
+    trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["weights", "export", str(trained), "--out"]
+    assert main([*words, str(tmp_path / "a.safetensors"), "--to", "safetensors"]) == 0
+    assert (tmp_path / "a.safetensors").stat().st_size > 0
+    assert main([*words, str(tmp_path / "a.pyth"), "--to", "pyslowfast"]) == 3
+    assert "is a detector built on x3d_tiny here: pyslowfast has no such network" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [
         (["--root", "."], "--root does not go with --task detect"),
         (["--augment", "mixup:0.8"], "mixup"),
         (["--defence", "jpeg"], "--defence"),
+        (["--decoder", "decord"], "--decoder does not go with --task detect"),
     ],
-    ids=["root", "mixup", "defence"],
+    ids=["root", "mixup", "defence", "decoder"],
 )
 def test_what_boxes_do_not_allow_is_refused(
     walkers: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], words: list[str], message: str
@@ -113,3 +154,5 @@ def test_what_boxes_do_not_allow_is_refused(
 def test_options_of_boxes_are_for_boxes(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["model", "finetune", "x3d_tiny", str(tmp_path / "no"), "--val-every", "4"]) == 2
     assert "--val-every is for --task detect" in capsys.readouterr().err
+    assert main(["model", "finetune", "x3d_tiny", str(tmp_path / "no"), "--min-score", "0.5"]) == 2
+    assert "--min-score does not go with --task classify" in capsys.readouterr().err

@@ -106,20 +106,20 @@ def test_a_run_killed_within_an_epoch_ends_like_an_unbroken_one(small_set, tmp_p
 def test_a_state_within_an_epoch_is_taken_up_there(small_set, tmp_path, capsys, monkeypatch) -> None:
     """With dropout, whose random numbers must go on, too."""
     from vidbench.model import x3d
-    from vidbench.model.train.loop import Training
+    from vidbench.model.train.steps import Steps
 
     monkeypatch.setitem(x3d._SIZES["tiny"], "dropout_rate", 0.5)
     taken: list[int] = []
-    whole = Training._step
+    whole = Steps.take
 
-    def stops_at_the_third(self, *given):
-        taken.append(self.state.position.batch)
+    def stops_at_the_third(self, batches, sizes, at, done):
+        taken.append(at.batch)
         if len(taken) == 3:
             raise KeyboardInterrupt
-        return whole(self, *given)
+        return whole(self, batches, sizes, at, done)
 
     with monkeypatch.context() as patch:
-        patch.setattr(Training, "_step", stops_at_the_third)
+        patch.setattr(Steps, "take", stops_at_the_third)
         assert train(small_set, tmp_path / "run", "--save-every", "1") == 130
     assert taken == [0, 1, 2]
     assert main(words(small_set, tmp_path / "run", "--epochs", "1", "--batch", "4")[1:]) == 0

@@ -92,7 +92,7 @@ def test_a_published_recipe_trains_a_published_start(
 
     said = capsys.readouterr().err
     assert "layers: those of tclr in layer4" in said
-    assert "mean and std of the input: those that TCLR was trained with" in said
+    assert "mean and std of the input: those that the comparison feeds TCLR with" in said
     assert "0.0375 x 2 clips per step / 16" in said
     summary = json.loads((tmp_path / "run" / "summary.json").read_text())
     assert (summary["start"]["name"], summary["task"]) == ("tclr", "multilabel")

@@ -191,7 +191,8 @@ def _clips(values: dict[str, Any], json: bool) -> None:
 
 def _detect(values: dict[str, Any], json: bool) -> None:
     from vidbench.cli.requests import ask
-    from vidbench.model.evaluate_detect import EvaluateDetectRequest, evaluate_detect
+    from vidbench.model.detect_request import EvaluateDetectRequest
+    from vidbench.model.evaluate_detect import evaluate_detect
 
     request = ask(EvaluateDetectRequest, values, {"timeout_s": "--timeout"})
     result = evaluate_detect(request, console.reporter())

@@ -217,7 +217,10 @@ def finetune(
         int, typer.Option("--robust-val-clips", min=1, metavar="N", help="At most so many of its clips.")
     ] = 64,
     best: Annotated[
-        str, typer.Option("--best", metavar="clean|robust", help="Figure of --val that the kept epoch is best in.")
+        str,
+        typer.Option(
+            "--best", metavar="clean|robust|last", help="Epoch to keep: best in validation, best under attack, or last."
+        ),
     ] = "clean",
     defence: DefenceOpt = None,
     boxes: Annotated[
@@ -305,8 +308,8 @@ def finetune(
         values |= found.values
     elif faithful and task != "detect":
         raise UsageError("--faithful is for recipes that contradict themselves", "Say --recipe severe-ava, for one.")
-    from vidbench.model.finetune import FinetuneRequest
     from vidbench.model.finetune import finetune as train
+    from vidbench.model.finetune_request import FinetuneRequest
 
     result = train(ask(FinetuneRequest, values), console.reporter())
     if not result.first:
@@ -319,8 +322,21 @@ def _show_finetune(result: FinetuneResult) -> None:
     found = result.summary
     name, figure = ("best_val_top1", "top-1") if found["task"] == "classify" else ("best_val_mean_ap", "mAP")
     best = "-" if found[name] is None else f"{found[name]:.2%}"
+    attacked = found.get(name.replace("val_", "val_robust_"))
+    robust = () if attacked is None else ((f"{figure} under attack", f"{attacked:.2%}"),)
     console.table(
-        ("model", "start", "clips", "failed", "epochs", "loss", "best epoch", f"its val {figure}", "seconds"),
+        (
+            "model",
+            "start",
+            "clips",
+            "failed",
+            "epochs",
+            "loss",
+            "best epoch",
+            f"its val {figure}",
+            *(title for title, _ in robust),
+            "seconds",
+        ),
         [
             (
                 found["model"],
@@ -331,6 +347,7 @@ def _show_finetune(result: FinetuneResult) -> None:
                 f"{found['final_train_loss']:.4f}",
                 found["best_epoch"],
                 best,
+                *(value for _, value in robust),
                 f"{found['seconds']:.0f}",
             )
         ],

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -92,7 +92,8 @@ def find_layout(folder: Path, part: str) -> Layout:
         InputError: No such folder, a labelled set that was not exported, or no annotations.
     """
     if not folder.is_dir():
-        raise InputError(f"{folder}: no such folder", "Give a labelled set, its export or a folder in AVA's layout.")
+        found = "a file, not a folder" if folder.exists() else "no such folder"
+        raise InputError(f"{folder}: {found}", "Give a labelled set, its export or a folder in AVA's layout.")
     remarks: list[str] = []
     root = home = folder
     if (folder / SET).is_file():
@@ -138,16 +139,25 @@ def read_pieces(ids: Path) -> dict[str, Piece]:
     """
     rows = csv.DictReader(read_lines(ids))
     found: dict[str, Piece] = {}
-    for row in rows:
-        try:
-            from_s = int(row["from_s"])
-            pictures = round((float(row["to_s"]) - from_s) * 30)
-            found[row["id"]] = Piece(row["source"], row["video"], from_s, pictures)
-        except (KeyError, TypeError, ValueError) as error:
-            raise line_errors(
-                ids, [(rows.line_num, f"not a row of an export: {error}")], "Export the set again."
-            ) from None
+    try:
+        for row in rows:
+            name, piece = row["id"], _piece(row)
+            if name in found:
+                raise ValueError(f"{name} stands twice")
+            found[name] = piece
+    except (KeyError, TypeError, ValueError, OverflowError, csv.Error) as error:
+        raise line_errors(
+            ids, [(max(rows.line_num, 1), f"not a row of an export: {error}")], "Export the set again."
+        ) from None
     return found
+
+
+def _piece(row: Mapping[str, str]) -> Piece:
+    from_s = int(row["from_s"])
+    pictures = round((float(row["to_s"]) - from_s) * 30)
+    if not (row["id"] and row["source"] and row["video"]) or pictures < 1:
+        raise ValueError("it names no video, or no picture of it")
+    return Piece(row["source"], row["video"], from_s, pictures)
 
 
 def _files(root: Path, annotations: Path, part: str, remarks: list[str]) -> AvaFiles:

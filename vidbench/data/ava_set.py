@@ -270,7 +270,8 @@ def _refuse_unknown(found: BoxFile, classes: Mapping[int, str], source: Path | N
         raise line_errors(
             found.path,
             problems,
-            f"{source or 'AVA'} has the classes {min(classes)} to {max(classes)}; give the action list of these rows.",
+            f"{source or 'AVA'} has {len(classes)} classes, from {min(classes)} to {max(classes)}; "
+            "give the action list of these rows.",
         )
 
 

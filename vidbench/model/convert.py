@@ -23,7 +23,7 @@ from vidbench.model.checkpoint import BESIDE, StateFile, load_strict, read_state
 from vidbench.model.detection import load_detector
 from vidbench.model.persons import named_now
 from vidbench.model.remap import Dialect, Mapped, from_vidbench, inflate_state, map_state
-from vidbench.model.resolve import load_model
+from vidbench.model.resolve import load_model, task_of
 from vidbench.model.sniff import FileKind
 from vidbench.model.start_load import network_names, whole_names
 from vidbench.model.starts import NETWORK, recognise
@@ -211,7 +211,7 @@ def export_weights(request: ExportRequest) -> Exported:
 
 def _own(request: ExportRequest) -> tuple[str, str, dict[str, Tensor]]:
     """The architecture of a model, the sha256 of its weights, and its tensors by our names."""
-    task = MODELS.get(request.model).task if request.model in MODELS else "classify"
+    task = MODELS.get(request.model).task if request.model in MODELS else task_of(request.model)
     if task == "persons":
         raise InputError(
             f"{request.model} finds persons in images: there is no other program to export it to",
@@ -221,6 +221,11 @@ def _own(request: ExportRequest) -> tuple[str, str, dict[str, Tensor]]:
     if task == "detect":
         found = load_detector(request.model, weights=request.weights)
         architecture, digest, net = found.architecture, found.weights_sha256, found.detector.net
+        if MODELS.get(architecture).task != task and request.to != "safetensors":
+            raise InputError(
+                f"{request.model} is a detector built on {architecture} here: {request.to} has no such network",
+                "Say --to safetensors for its tensors by the names of vidbench.",
+            )
     else:
         model = load_model(request.model, weights=request.weights)
         architecture, digest, net = model.architecture, model.weights_sha256, model.classifier.net

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -166,7 +166,8 @@ def write_misses(
     """Write a picture of each of the worst misses, and remove those of earlier runs that are none any more.
 
     Args:
-        folder: The run folder; pictures are `misses/<place>.png` in it.
+        folder: The run folder; pictures are `misses/wrong-<place>.png` and `misses/missed-<place>.png` in it, the
+            worst of each kind first, from 01.
         files: What was scored.
         names: Of the classes.
         picture: The frame of a keyframe by video and second, `(H, W, 3)` uint8 RGB.
@@ -180,7 +181,7 @@ def write_misses(
     examples: list[Json] = []
     remarks: list[str] = []
     with disk_errors(folder / FOLDER):
-        for place, miss in enumerate(worst(files.scored, count)):
+        for place, miss in _placed(worst(files.scored, count)):
             video, text = moments[miss.image]
             second = int(float(text))
             try:
@@ -188,7 +189,7 @@ def write_misses(
             except VideoError as error:
                 remarks.append(f"{video} {second:04d}: no picture: {error}")
                 continue
-            file = Path(FOLDER) / f"{'wrong' if miss.wrong else 'missed'}-{place % count + 1:02d}.png"
+            file = Path(FOLDER) / f"{'wrong' if miss.wrong else 'missed'}-{place:02d}.png"
             save_png(folder / file, draw(image, miss, names))
             examples.append(
                 {
@@ -206,6 +207,12 @@ def write_misses(
             if old.name not in kept:
                 old.unlink()
     return tuple(examples), tuple(remarks)
+
+
+def _placed(found: Sequence[Miss]) -> Iterator[tuple[int, Miss]]:
+    """Each with its place among those of its kind, from 1."""
+    for wrong in (True, False):
+        yield from enumerate((miss for miss in found if miss.wrong is wrong), start=1)
 
 
 def caption(miss: Miss, moment: str, names: Mapping[int, str]) -> str:

@@ -15,14 +15,13 @@ from torch import Tensor
 from vidbench.data.ava_set import Keyframe
 from vidbench.data.ava_source import AvaSource
 from vidbench.data.pool import Lost, each
-from vidbench.errors import VidbenchError
 from vidbench.model.ava_sampling import ava_clip_indices, boxes_in_clip
 from vidbench.model.card import Preprocess
-from vidbench.model.reading import KEEP_MEMORY
+from vidbench.model.reading import KEEP_MEMORY, attempted, taken
 from vidbench.video.clip import Frames, VideoError, VideoInfo
 from vidbench.video.decoder import ONE_THREAD
 from vidbench.video.fit import Fit
-from vidbench.video.parked import Parked, park
+from vidbench.video.parked import Parked
 
 TOGETHER = 8
 """Keyframes of a video that are read at once, at most: their clips share frames, and all of them are in memory."""
@@ -112,12 +111,9 @@ def _here(
             f"took longer than {timeout_s:g} s" if found.reason == "timeout" else f"ended its process: {found.detail}"
         )
         return VideoError(f"reading it {told}")
-    if isinstance(found, str):
-        return VideoError(found)
-    try:
-        frames = found if isinstance(found, Frames) else found.take()
-    except VideoError as error:
-        return error
+    frames = taken(found)
+    if isinstance(frames, VideoError):
+        return frames
     places = {index: place for place, index in enumerate(frames.indices)}
     clips = (_indices(item, keyframe, preprocess) for keyframe in item.keyframes)
     return ReadStretch(frames, tuple(tuple(places[index] for index in clip) for clip in clips))
@@ -128,17 +124,7 @@ def _indices(item: Stretch, keyframe: Keyframe, preprocess: Preprocess) -> tuple
 
 
 def _attempt(preprocess: Preprocess, item: Stretch) -> Frames | Parked | str:
-    try:
-        return park(_read(preprocess, item))
-    except VideoError as error:
-        return str(error)
-    except VidbenchError:
-        raise
-    except MemoryError:
-        return "not enough memory for its frames"
-    except Exception as error:
-        # whatever a library thinks of, the other videos stand; the record says it
-        return f"it could not be read: {type(error).__name__}: {error}"
+    return attempted(lambda: _read(preprocess, item))
 
 
 def _read(preprocess: Preprocess, item: Stretch) -> Frames:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from vidbench.data.ava_set import Keyframe
 from vidbench.model.detect_reading import TOGETHER, ReadStretch
-from vidbench.model.detection import ActionDetector
+from vidbench.model.detection import ActionDetector, owned
 from vidbench.model.scoring import PIXELS_PER_BATCH, autocast
 
 
@@ -61,9 +61,8 @@ class BoxScorer:
         device, short_side = self.detector.device, self.detector.preprocess.short_side
         clips = torch.stack([read.clip(place) for place in places])
         parts = [read.boxes(keyframes[place], short_side) for place in places]
-        owned = [torch.cat((torch.full((len(part), 1), float(at)), part), dim=1) for at, part in enumerate(parts)]
         with autocast(device, self._precision):
-            logits = self.detector(clips.to(device), torch.cat(owned).to(device))
+            logits = self.detector(clips.to(device), owned(parts).to(device))
         # in float64, where large logits still differ: equal scores would be ranked by chance
         found = logits.float().cpu().double()
         # a sigmoid makes 0 and 1 of what overflowed

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -156,6 +157,20 @@ class ActionDetector(nn.Module):
     def device(self) -> torch.device:
         """Where the network is."""
         return self.mean.device
+
+
+def owned(boxes: Sequence[Tensor]) -> Tensor:
+    """Boxes of the clips of a batch, each with its clip's number before it.
+
+    Args:
+        boxes: Of each clip `(M, 4)` float32; at least one clip.
+
+    Returns:
+        `(M, 5)` float32, in the order of the clips.
+    """
+    return torch.cat(
+        [torch.cat((torch.full((len(one), 1), float(number)), one), dim=1) for number, one in enumerate(boxes)]
+    )
 
 
 @dataclass(frozen=True)

@@ -9,10 +9,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Any
 
 import torch
-from pydantic import BeforeValidator, Field
 
 from vidbench.errors import InputError, UsageError
 from vidbench.model.checkpoint import ModelInfo, save_model
@@ -21,15 +20,14 @@ from vidbench.model.defences import defend
 from vidbench.model.detection import HEAD
 from vidbench.model.events import PRODUCTS as EVENTS
 from vidbench.model.events import require_tensorboard
+from vidbench.model.finetune_request import DECODER, FinetuneRequest, Learnt
 from vidbench.model.layout import training_layout
-from vidbench.model.recipe_record import RecipeRecord
 from vidbench.model.resolve import how_to_use
 from vidbench.model.shards import Team
 from vidbench.model.train.adversarial import rule_for
 from vidbench.model.train.adversarial_settings import PgdTraining
 from vidbench.model.train.ava_data import AvaData
 from vidbench.model.train.batch import Network
-from vidbench.model.train.box_settings import BoxSettings
 from vidbench.model.train.detector_start import starting_detector
 from vidbench.model.train.devices import own_device, several_devices
 from vidbench.model.train.dropout import head_dropout
@@ -38,10 +36,8 @@ from vidbench.model.train.launch import launch, started_by_torchrun
 from vidbench.model.train.loop import BEST, STATE, Training
 from vidbench.model.train.optimizers import freeze
 from vidbench.model.train.peers import Peers, one_fate
-from vidbench.model.train.placing import JITTER, parse_jitter
 from vidbench.model.train.recompute import recompute_blocks
 from vidbench.model.train.robust import RobustValidation
-from vidbench.model.train.settings import TrainSettings, deciding
 from vidbench.model.train.start import Start, starting
 from vidbench.model.train.step_log import STEPS
 from vidbench.model.train.sync_bn import synchronise
@@ -54,70 +50,8 @@ from vidbench.runs import RunDir, default_run_dir
 from vidbench.seeds import seed_for
 
 Json = dict[str, Any]
-Learnt = Literal["classify", "multilabel", "detect"]
 EPOCHS = "epochs.jsonl"
 PRODUCTS = (STATE, BEST, STEPS, "model.json", "model.safetensors", *EVENTS)
-
-
-class FinetuneRequest(TrainSettings, BoxSettings):
-    """What `model finetune` is asked; how to train is said by the fields of `TrainSettings`, and of "detect" by
-    those of `BoxSettings`, too.
-
-    Attributes:
-        model: Catalogue name: the architecture.
-        clips: The training list, `path label` per line; for "multilabel" `path 3,17,42`; or a frame list or manifest;
-            for "detect" a labelled set that was exported, or a folder in AVA's layout.
-        task: "classify", one class per clip; "multilabel", any number of them; "detect", any number for each box.
-            None for the model's own.
-        init: "scratch", "pretrained", the name of a published start whose file is `checkpoint`
-            (`vidbench.model.starts`), or a file or run folder whose weights are the start; a head
-            with another number of classes is replaced and named, and so is attention over time that a file
-            of an image network does not have. A model of ours brings its input and what its layers have other.
-        val: A list to measure after each epoch, centre view, or a folder whose part "val" is; the best epoch is the
-            one kept. None takes for "detect" the part "val" of `clips`.
-        classes: File with one class name per line; without it classes are called by their number.
-        flip: Probability of a horizontal flip; 0 where left and right are classes.
-        jitter: Largest short side in training as a multiple of the crop, or the range in pixels, as "256-320".
-        cache_mb: Memory for decoded videos; of what does not fit each clip's frames are decoded again each epoch.
-        devices: Those of several processes, as "2", "cuda:0,cuda:1" or "cpu:2", which have `batch` clips together;
-            None for the one of `device`.
-        recipe: The recipe that the settings were taken from, for the record.
-        argv: The command line, for the record.
-    """
-
-    model: str
-    clips: Path
-    task: Learnt | None = None
-    init: str = "scratch"
-    val: Path | None = None
-    classes: Path | None = None
-    root: Path | None = None
-    out: Path | None = None
-    flip: float = Field(0.5, ge=0, le=1)
-    jitter: Annotated[float | str, BeforeValidator(parse_jitter)] = JITTER
-    pull: bool = False
-    device: str = "auto"
-    devices: str | None = None
-    decoder: str = "pyav"
-    workers: int = Field(0, ge=0)
-    cache_mb: int = Field(2048, ge=0)
-    seed: int = 0
-    limit: int | None = Field(None, ge=1)
-    overwrite: bool = False
-    recipe: RecipeRecord | None = None
-    argv: tuple[str, ...] = ()
-
-    def settings(self) -> Json:
-        """The part that decides the result."""
-        aside = ("out", "pull", "device", "devices", "workers", "cache_mb", "overwrite", "recipe", "argv")
-        boxes = self.asked()
-        values = {
-            name: value
-            for name, value in deciding(self.model_dump(mode="json")).items()
-            if name not in aside and (name not in BoxSettings.model_fields or name in boxes)
-        }
-        # named where it is asked for alone: a run folder is named by its settings
-        return {name: value for name, value in values.items() if name != "task" or value is not None}
 
 
 @dataclass(frozen=True)
@@ -241,6 +175,8 @@ def _begun(request: FinetuneRequest, task: Learnt, card: ModelCard, reporter: Re
     data: TaskData
     if task == "detect":
         _refuse(request, ("classes", "root", "clip_labels", "head", "defence"), "--task detect")
+        if request.decoder != DECODER:
+            raise UsageError(f"--decoder does not go with --task detect: {DECODER} reads its videos", "Leave it out.")
         data = AvaData(
             request.clips, request.val, request.data(request.min_score, request.faithful), request.limit,
             reporter=reporter,
@@ -251,6 +187,7 @@ def _begun(request: FinetuneRequest, task: Learnt, card: ModelCard, reporter: Re
         return data, start
     if request.asked():
         raise UsageError(f"{_option(next(iter(request.asked())))} is for --task detect", "Leave it out.")
+    _refuse(request, ("min_score",), f"--task {task}")
     several = task == "multilabel"
     data = ListData(request.clips, request.val, request.classes, request.root, request.limit, several, reporter)
     start = starting(card, request.init, data.names, seed, several, request.pull, reporter, request, request.head)
@@ -268,12 +205,8 @@ def _option(name: str) -> str:
 
 
 def _behind(model: Network, request: FinetuneRequest) -> Network:
-    """The network behind the defence that is asked for; UsageError where its clips have boxes."""
-    if isinstance(model, Classifier):
-        return defend(model, request.defence) if request.defence else model
-    if request.defence or request.head:
-        raise UsageError("--defence and --head are for classifiers of clips; this network answers about boxes")
-    return model
+    """The network behind the defence that is asked for; of detectors none is."""
+    return defend(model, request.defence) if request.defence and isinstance(model, Classifier) else model
 
 
 def _robust(request: FinetuneRequest) -> RobustValidation | None:

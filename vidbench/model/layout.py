@@ -1,24 +1,23 @@
 """The fast memory layout: the same network, arranged for speed.
 
 Channels-last memory, batch normalisation folded into the convolutions of videos and of images, SiLU in
-place of pytorchvideo's scripted Swish, and a depthwise convolution whose input gradient is computed as a
-convolution: oneDNN has no fast kernel for the depthwise gradient in three dimensions, while its
-forward kernel is 15 times faster. The result is the same function up to the order of float32 sums.
+place of pytorchvideo's scripted Swish, and depthwise and pointwise convolutions as CPUs are fast at them
+(`image_convs`). The result is the same function up to the order of float32 sums.
 """
 
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
+from vidbench.model.image_convs import as_image_convs
+
 M = TypeVar("M", bound=nn.Module)
-Triple = tuple[int, int, int]
 
 
 def fast_layout(classifier: M) -> M:
@@ -31,15 +30,15 @@ def fast_layout(classifier: M) -> M:
         _fold_batch_norms(module)
         _fold_image_norms(module)
     _replace(fast)
+    as_image_convs(fast)
     return channels_last(fast)
 
 
 def training_layout(classifier: M) -> M:
-    """The same network, in place, with channels-last memory and fast depthwise gradients; names are kept."""
-    for name, child in list(classifier.named_modules()):
-        if isinstance(child, nn.Conv3d) and _is_depthwise(child):
-            parent = classifier.get_submodule(name.rpartition(".")[0])
-            setattr(parent, name.rpartition(".")[2], DepthwiseConv3d.of(child))
+    """The same network, in place, with channels-last memory, fast convolutions and SiLU; names are kept."""
+    for module in list(classifier.modules()):
+        _replace_swish(module)
+    as_image_convs(classifier)
     return channels_last(classifier)
 
 
@@ -105,16 +104,19 @@ def _fold_image_norms(module: nn.Module) -> None:
 
 
 def _replace(module: nn.Module) -> None:
+    _replace_swish(module)
+    for name, child in list(module.named_children()):
+        if isinstance(child, nn.ReLU):
+            # what goes in is a convolution's or a sum's output, which no gradient needs
+            setattr(module, name, nn.ReLU(inplace=True))
+        else:
+            _replace(child)
+
+
+def _replace_swish(module: nn.Module) -> None:
     for name, child in list(module.named_children()):
         if type(child).__name__ == "Swish":
             setattr(module, name, _Silu())
-        elif isinstance(child, nn.ReLU):
-            # what goes in is a convolution's or a sum's output, which no gradient needs
-            setattr(module, name, nn.ReLU(inplace=True))
-        elif isinstance(child, nn.Conv3d) and _is_depthwise(child):
-            setattr(module, name, DepthwiseConv3d.of(child))
-        else:
-            _replace(child)
 
 
 class _Silu(nn.Module):
@@ -122,104 +124,3 @@ class _Silu(nn.Module):
 
     def forward(self, values: Tensor) -> Tensor:
         return functional.silu(values, inplace=not torch.is_grad_enabled())
-
-
-def _is_depthwise(conv: nn.Conv3d) -> bool:
-    return (
-        conv.groups == conv.in_channels == conv.out_channels
-        and conv.groups > 1
-        and conv.dilation == (1, 1, 1)
-        and conv.padding_mode == "zeros"
-        and not isinstance(conv.padding, str)
-    )
-
-
-class DepthwiseConv3d(nn.Conv3d):
-    """A depthwise `Conv3d` whose gradient with respect to its input is itself a convolution."""
-
-    @classmethod
-    def of(cls, conv: nn.Conv3d) -> DepthwiseConv3d:
-        """The same convolution, sharing its parameters."""
-        new = copy.copy(conv)
-        new.__class__ = cls
-        return new  # type: ignore[return-value]
-
-    def forward(self, images: Tensor) -> Tensor:
-        """As `Conv3d`."""
-        if torch.is_grad_enabled() and images.requires_grad and images.device.type == "cpu":
-            result: Tensor = _Depthwise.apply(images, self.weight, self.bias, self.stride, self.padding)
-            return result
-        return super().forward(images)
-
-
-class _Depthwise(torch.autograd.Function):
-    @staticmethod
-    def forward(
-        ctx: Any, images: Tensor, weight: Tensor, bias: Tensor | None, stride: Triple, padding: Triple
-    ) -> Tensor:
-        ctx.save_for_backward(images if weight.requires_grad else None, weight)
-        ctx.shape, ctx.stride, ctx.padding, ctx.with_bias = images.shape, stride, padding, bias is not None
-        return functional.conv3d(images, weight, bias, stride, padding, 1, len(weight))
-
-    @staticmethod
-    @torch.autograd.function.once_differentiable
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
-        images, weight = ctx.saved_tensors
-        # under autocast the gradient comes in the low precision, and the weight is float32 still
-        weight = weight.to(gradient.dtype)
-        wanted: Callable[[int], bool] = lambda index: ctx.needs_input_grad[index]  # noqa: E731
-        to_images = _input_gradient(gradient, weight, ctx.shape, ctx.stride, ctx.padding) if wanted(0) else None
-        to_weight = None
-        if wanted(1):
-            _, to_weight, _ = torch.ops.aten.convolution_backward(
-                gradient, images.to(gradient.dtype), weight, None, ctx.stride, ctx.padding, (1, 1, 1), False,
-                (0, 0, 0), len(weight), (False, True, False),
-            )  # fmt: skip
-        to_bias = gradient.sum((0, 2, 3, 4)) if ctx.with_bias and wanted(2) else None
-        return to_images, to_weight, to_bias, None, None
-
-
-def _input_gradient(gradient: Tensor, weight: Tensor, shape: torch.Size, stride: Triple, padding: Triple) -> Tensor:
-    """Gradient of a depthwise convolution with respect to its `(N, C, T, H, W)` input.
-
-    For stride 1 it is the correlation of the output's gradient with the reversed kernel. With a
-    stride the input splits into phases, one for each remainder of the coordinates; each phase is
-    reached by its own part of the kernel, so no product with an inserted zero is computed.
-    """
-    if stride == (1, 1, 1):
-        whole: Tensor = _phase(gradient, weight, tuple(shape[2:]), (1, 1, 1), padding, (0, 0, 0))
-        return whole
-    result = torch.zeros(shape, dtype=gradient.dtype, device=gradient.device).contiguous(
-        memory_format=torch.channels_last_3d
-    )
-    for t in range(min(stride[0], shape[2])):
-        for y in range(min(stride[1], shape[3])):
-            for x in range(min(stride[2], shape[4])):
-                phase = (t, y, x)
-                sizes = tuple(-(-(size - at) // step) for size, at, step in zip(shape[2:], phase, stride, strict=True))
-                part = _phase(gradient, weight, sizes, stride, padding, phase)
-                if part is not None:
-                    result[:, :, t :: stride[0], y :: stride[1], x :: stride[2]] = part
-    return result
-
-
-def _phase(
-    gradient: Tensor, weight: Tensor, sizes: tuple[int, ...], stride: Triple, padding: Triple, phase: Triple
-) -> Any:
-    kernel = weight
-    pads: list[int] = []
-    for axis in (2, 1, 0):
-        offset = (phase[axis] + padding[axis]) % stride[axis]
-        kernel = kernel[(slice(None),) * (2 + axis) + (slice(offset, None, stride[axis]),)]
-        length = kernel.shape[2 + axis]
-        if length == 0:
-            return None
-        ahead = (phase[axis] + padding[axis] - offset) // stride[axis]
-        before = length - 1 - ahead
-        after = sizes[axis] + ahead - gradient.shape[2 + axis]
-        pads += [before, after]
-    kernel = kernel.flip(2, 3, 4)
-    if all(pads[i] == pads[i + 1] >= 0 for i in (0, 2, 4)):
-        return functional.conv3d(gradient, kernel, None, 1, (pads[4], pads[2], pads[0]), 1, len(kernel))
-    padded = functional.pad(gradient, pads).contiguous(memory_format=torch.channels_last_3d)
-    return functional.conv3d(padded, kernel, None, 1, 0, 1, len(kernel))

@@ -73,13 +73,11 @@ class NamedStart:
 
     def lines(self) -> tuple[str, ...]:
         """What the user is told, a line each."""
-        size, report = self.preprocess, self.report
+        report = self.report
         left = ", ".join(f"{front}* ({count})" for front, count in fronts(report.left_over).items())
         told = [
             f"start {self.name} ({self.title}): {report.loaded} tensors of {self.source}",
             f"left over, as expected: {left}" if left else "nothing was left over",
-            f"input: {size.frames} frames x stride {size.stride} at {size.target_fps} fps, {size.crop} px, mean "
-            f"{_numbers(size.mean)}, std {_numbers(size.std)}, red first",
         ]
         if self.variant.bn_eps is not None:
             told.append(f"epsilon of batch normalisation: {self.variant.bn_eps:g}")
@@ -163,6 +161,14 @@ def named_start(
     for line in found.lines():
         reporter.info(line)
     return found
+
+
+def input_line(size: Preprocess) -> str:
+    """The clips that a named start is fed, as the user is told."""
+    return (
+        f"input: {size.frames} frames x stride {size.stride} at {size.target_fps} fps, {size.crop} px, mean "
+        f"{_numbers(size.mean)}, std {_numbers(size.std)}, red first"
+    )
 
 
 def fronts(listed: tuple[str, ...]) -> dict[str, int]:

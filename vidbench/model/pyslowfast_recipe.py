@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from vidbench.model.pyslowfast_yaml import Config, read_config
 
 Json = dict[str, Any]
 YAML = (".yaml", ".yml")
+_RESIDUAL = ("slow", "slowfast", "c2d", "i3d")
 _SETS = {"ava": "detect", "charades": "multilabel"}
 _OPTIMIZERS = {"sgd": "sgd", "adamw": "adamw", "mt_adamw": "adamw"}
 
@@ -145,8 +147,9 @@ class _Reader:
         """Options of `model eval`."""
         task = self._which()
         if task == "detect":
-            return {"task": task}
-        rule = self._values["TRAIN.DATASET"]
+            least = self._number("AVA.DETECTION_SCORE_THRESH")
+            return {"task": task, "boxes": "detected", "min_score": f"{least:g}", "scorer": "pyslowfast"}
+        rule = str(self._values["TRAIN.DATASET"])
         if rule not in RULES:
             rule = "pyslowfast-offset" if self._values["DATA.USE_OFFSET_SAMPLING"] else "pyslowfast"
         views = f"{self._whole('TEST.NUM_ENSEMBLE_VIEWS')}x{self._whole('TEST.NUM_SPATIAL_CROPS')}"
@@ -297,9 +300,13 @@ class _Reader:
         if self._which() == "detect":
             score = self._number("AVA.DETECTION_SCORE_THRESH")
             made["min_score"] = Setting(score, ("AVA.DETECTION_SCORE_THRESH",))
+            made["aligned"] = Setting(bool(self._values["DETECTION.ALIGNED"]), ("DETECTION.ALIGNED",))
+            strides = self._config.values.get("RESNET.SPATIAL_STRIDES")
+            if self._values["MODEL.ARCH"] in _RESIDUAL and _last_is(strides, 1):
+                made["dilated"] = Setting(True, ("RESNET.SPATIAL_STRIDES", "RESNET.SPATIAL_DILATIONS"))
         key = "TRAIN.CHECKPOINT_FILE_PATH"
         if path := str(self._values[key]):
-            if Path(path).exists():
+            if _exists(path):
                 made["init"] = Setting(path, (key,))
             else:
                 self.refused[key] = f"there is no {path} here: --init says what training starts from"
@@ -307,13 +314,13 @@ class _Reader:
 
     def _number(self, key: str, above: float | None = None) -> float:
         value = self._values[key]
-        if isinstance(value, bool) or not isinstance(value, int | float) or (above is not None and value <= above):
+        if not _is_number(value) or (above is not None and value <= above):
             raise self._bad(key, f"{value!r}: a number{'' if above is None else f' above {above:g}'} is wanted")
         return float(value)
 
     def _whole(self, key: str, least: int = 1) -> int:
         value = self._values[key]
-        if isinstance(value, bool) or not isinstance(value, int | float) or value != int(value) or value < least:
+        if not _is_number(value) or value != int(value) or value < least:
             raise self._bad(key, f"{value!r}: a whole number from {least} is wanted")
         return int(value)
 
@@ -346,12 +353,26 @@ def effective_steps(steps: list[float], shares: list[float], epochs: int) -> tup
     return rising, factors
 
 
+def _last_is(stages: Any, value: int) -> bool:
+    """Whether the last stage has the value on all its pathways."""
+    last = stages[-1] if isinstance(stages, list | tuple) and stages else ()
+    return isinstance(last, list | tuple) and bool(last) and all(one == value for one in last)
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+
+
 def _numbers(value: Any) -> bool:
-    return (
-        isinstance(value, list | tuple)
-        and bool(value)
-        and all(isinstance(one, int | float) and not isinstance(one, bool) for one in value)
-    )
+    return isinstance(value, list | tuple) and bool(value) and all(map(_is_number, value))
+
+
+def _exists(path: str) -> bool:
+    try:
+        return Path(path).exists()
+    except (OSError, ValueError):
+        # no path at all: too long, or with a zero in it
+        return False
 
 
 def _equal(one: Any, two: Any) -> bool:

@@ -81,13 +81,21 @@ def _leaves(node: yaml.MappingNode, front: str, loader: yaml.SafeLoader, source:
     for index, (key, value) in enumerate(node.value):
         line, name, same = key.start_mark.line + 1, f"{front}{key.value}", places[key.value]
         if not isinstance(value, yaml.MappingNode):
-            yield name, _literal(loader.construct_object(value, deep=True)), line
+            yield name, _plain(value, loader, source), line
             continue
         if len(same) > 1:
             # the last one replaces the others whole: what they alone say is lost
             yield name, _SECTION, line
         if index == same[-1]:
             yield from _leaves(value, f"{name}.", loader, source)
+
+
+def _plain(node: yaml.Node, loader: yaml.SafeLoader, source: str) -> Any:
+    try:
+        return _literal(loader.construct_object(node, deep=True))
+    except ValueError as error:
+        # a date that there is not, a number of too many digits
+        raise InputError(f"{source}:{node.start_mark.line + 1}: no value: {error}") from None
 
 
 def _literal(value: Any) -> Any:

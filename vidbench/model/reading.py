@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Generator, Iterable
+from collections.abc import Callable, Generator, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property, partial
@@ -111,7 +111,7 @@ def read_all(
         if isinstance(found, Lost):
             yield item, VideoError(_lost(found, timeout_s))
         else:
-            yield item, _here(found)
+            yield item, taken(found)
 
 
 def _lost(found: Lost, timeout_s: float) -> str:
@@ -120,7 +120,8 @@ def _lost(found: Lost, timeout_s: float) -> str:
     return f"the decoder's process crashed: {found.detail}"
 
 
-def _here(found: Frames | Parked | str) -> Frames | VideoError:
+def taken(found: Frames | Parked | str) -> Frames | VideoError:
+    """What another process sent by `attempted`, in this one."""
     if isinstance(found, Frames):
         return found
     if isinstance(found, str):
@@ -132,8 +133,17 @@ def _here(found: Frames | Parked | str) -> Frames | VideoError:
 
 
 def _attempt(reader: Reader, item: ClipItem) -> Frames | Parked | str:
+    return attempted(lambda: reader(item))
+
+
+def attempted(read: Callable[[], Frames]) -> Frames | Parked | str:
+    """What was read, on its way to the process that asked, or why it was not.
+
+    Raises:
+        VidbenchError: What is wrong with more than one video.
+    """
     try:
-        return park(reader(item))
+        return park(read())
     except VideoError as error:
         return str(error)
     except VidbenchError:

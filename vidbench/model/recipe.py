@@ -9,11 +9,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeGuard
 
 from vidbench.errors import InputError, UnknownNameError, UsageError
 from vidbench.model.checkpoint import MODEL_FILE, TENSORS_FILE
-from vidbench.model.finetune import FinetuneRequest
+from vidbench.model.finetune_request import FinetuneRequest
 from vidbench.model.named_start import is_named
 from vidbench.model.pyslowfast_recipe import YAML, read_pyslowfast
 from vidbench.model.recipe_record import RecipeRecord
@@ -26,6 +26,7 @@ _OWN = frozenset(
 """What belongs to the user's machine and data, and so to no recipe."""
 START_RATE = "warmup_start_lr"
 _TABLES = ("settings", "faithful", "notes", "test")
+_TESTS = ("task", "protocol", "views", "boxes", "min_score", "scorer")
 _HEADS = ("title", "source", "column")
 # settings that mean nothing without another one: (setting, the one it hangs on, that one's value)
 _HANG = (
@@ -34,6 +35,10 @@ _HANG = (
     ("final_lr", "schedule", "cosine"),
     ("momentum", "optimizer", "sgd"),
     ("jitter_rule", "crop", "jitter"),
+    ("min_score", "task", "detect"),
+    ("val_every", "task", "detect"),
+    ("aligned", "task", "detect"),
+    ("dilated", "task", "detect"),
 )
 
 
@@ -48,7 +53,7 @@ class Recipe:
         sha256: Of its file.
         values: Fields of `FinetuneRequest`, with `model`.
         faithful: Those that it has otherwise where its authors' contradictions are wanted.
-        fixed: What is otherwise than published unless they are, a line each.
+        fixed: What is otherwise than published unless they are, a line for each setting that it hangs on.
         notes: What else a user should know, a line each.
         test: How its authors test, as options of `model eval`.
         column: Its column of the benchmark's table; empty for none.
@@ -60,7 +65,7 @@ class Recipe:
     sha256: str
     values: Json
     faithful: Json
-    fixed: tuple[str, ...]
+    fixed: dict[str, str]
     notes: tuple[str, ...]
     test: dict[str, str]
     column: str = ""
@@ -115,7 +120,7 @@ def read_recipe(reference: str) -> Recipe:
             sha256=_sha256(text),
             values=read.values,
             faithful={},
-            fixed=(),
+            fixed={},
             notes=read.lines(),
             test=read.test,
         )
@@ -135,6 +140,8 @@ def read_toml(text: str, name: str, source: str) -> Recipe:
     """
     try:
         held = tomllib.loads(text)
+    except RecursionError:
+        raise InputError(f"{source}: nested too deeply") from None
     except tomllib.TOMLDecodeError as error:
         found = re.search(r"\(at line (\d+)", str(error))
         raise InputError(f"{source}{f':{found[1]}' if found else ''}: not TOML: {error}") from error
@@ -155,7 +162,7 @@ def read_toml(text: str, name: str, source: str) -> Recipe:
     values = held.get("settings", {})
     notes, test = held.get("notes", {}), held.get("test", {})
     _only(notes, ("fixed", "always"), "notes", source, lines)
-    _only(test, ("task", "protocol", "views"), "test", source, lines)
+    _only(test, _TESTS, "test", source, lines)
     return Recipe(
         name=name,
         title=str(held.get("title", name)),
@@ -163,8 +170,8 @@ def read_toml(text: str, name: str, source: str) -> Recipe:
         sha256=_sha256(text),
         values=_rates(values, {}, source),
         faithful=_rates(held.get("faithful", {}), values, source),
-        fixed=tuple(map(str, notes.get("fixed", ()))),
-        notes=tuple(map(str, notes.get("always", ()))),
+        fixed=_changes(notes, held.get("faithful", {}), source, lines),
+        notes=_sentences(notes, "always", source, lines),
         test={key: str(value) for key, value in test.items()},
         column=str(held.get("column", "")),
     )
@@ -200,13 +207,15 @@ def resolve(recipe: Recipe, typed: Mapping[str, Any], faithful: bool = False) ->
         overridden[name] = (merged.pop(name), None)
         lines.append(f"{_option(name)} {_shown(overridden[name][0])} of the recipe is left out: {reason}")
     lines += _own_colours(merged, wanted, typed)
-    lines += recipe.fixed if recipe.fixed and not faithful else ()
-    if faithful:
-        lines.append(f"faithful: {', '.join(f'{name} {_shown(value)}' for name, value in recipe.faithful.items())}")
+    # a line on what is otherwise than published is true where the setting is the recipe's
+    lines += () if faithful else (line for name, line in recipe.fixed.items() if name not in typed)
+    taken = [_said(name, merged[name]) for name in recipe.faithful if faithful and name not in overridden]
+    lines += [f"as published: {', '.join(taken)}"] if taken else []
     lines += recipe.notes
     if recipe.test:
-        options = " ".join(f"--{name} {value}" for name, value in recipe.test.items())
-        lines.append(f"its authors test by: vidbench model eval RUN LIST {options}")
+        options = " ".join(f"{_option(name)} {value}" for name, value in recipe.test.items())
+        data = "SET" if recipe.test.get("task") == "detect" else "LIST"
+        lines.append(f"its authors test by: vidbench model eval RUN {data} {options}")
     record = RecipeRecord(
         name=recipe.name, sha256=recipe.sha256, faithful=faithful, overridden=overridden, test=recipe.test
     )
@@ -218,6 +227,8 @@ def _without_place(wanted: Json, typed: Mapping[str, Any], overridden: Json) -> 
     for name, other, value in _HANG:
         if name in wanted and name not in typed and other in overridden and not str(typed[other]).startswith(value):
             found.append((name, f"it is for {_option(other)} {value}"))
+    if "crop_size" in overridden and "wide" in wanted and "wide" not in typed:
+        found.append(("wide", "it goes with its --crop-size"))
     if "lr" in overridden and "base_batch" in wanted and "base_batch" not in typed:
         found.append(("base_batch", "--lr is taken as it is typed"))
     if "warmup_start" in wanted and "warmup_start" not in typed and not float(typed.get("warmup", 1)):
@@ -235,7 +246,8 @@ def _own_colours(merged: Json, wanted: Json, typed: Mapping[str, Any]) -> list[s
         return []
     for name in taken:
         del merged[name]
-    return [f"{' and '.join(taken)} of the input: those that {init} was trained with"]
+    whose = f"the comparison feeds {init} with" if is_named(init) else f"{init} was trained with"
+    return [f"{' and '.join(taken)} of the input: those that {whose}"]
 
 
 def _rates(values: Json, beside: Json, source: str) -> Json:
@@ -243,11 +255,36 @@ def _rates(values: Json, beside: Json, source: str) -> Json:
     if START_RATE not in values:
         return dict(values)
     lr = values.get("lr", beside.get("lr"))
-    if not isinstance(lr, int | float) or lr <= 0:
+    if not _is_number(lr) or lr <= 0:
         raise InputError(f"{source}: {START_RATE} needs lr, the rate that the rise ends with")
+    if not _is_number(values[START_RATE]):
+        raise InputError(f"{source}: {START_RATE} {values[START_RATE]!r} is no rate")
     return {name: value for name, value in values.items() if name != START_RATE} | {
         "warmup_start": values[START_RATE] / lr
     }
+
+
+def _is_number(value: object) -> TypeGuard[int | float]:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _sentences(notes: Json, key: str, source: str, lines: dict[tuple[str, str], int]) -> tuple[str, ...]:
+    held = notes.get(key, [])
+    if not isinstance(held, list):
+        raise InputError(f"{source}:{lines.get(('notes', key), 1)}: {key} is a list of sentences")
+    return tuple(map(str, held))
+
+
+def _changes(notes: Json, faithful: Json, source: str, lines: dict[tuple[str, str], int]) -> dict[str, str]:
+    """A sentence for each setting that `[faithful]` has otherwise."""
+    held = notes.get("fixed", {})
+    where = f"{source}:{lines.get(('notes', 'fixed'), lines.get(('', 'notes.fixed'), 1))}"
+    if not isinstance(held, dict):
+        raise InputError(f"{where}: fixed is a table: a sentence for each setting of [faithful]")
+    for name in held:
+        if name not in faithful:
+            raise InputError(f"{where}: {name} is no setting of [faithful]")
+    return {name: str(sentence) for name, sentence in held.items()}
 
 
 def _lines(text: str) -> dict[tuple[str, str], int]:
@@ -277,6 +314,10 @@ def _sha256(text: str) -> str:
 
 def _option(name: str) -> str:
     return name.upper() if name == "model" else "--" + name.replace("_", "-")
+
+
+def _said(name: str, value: Any) -> str:
+    return _option(name) if value is True else f"{_option(name)} {_shown(value)}"
 
 
 def _shown(value: Any) -> str:

@@ -150,7 +150,7 @@ def _mapped(
     if others and (missing or strange or start.name not in recognise(held, network_names())):
         raise InputError(
             f"{path} is not the file of {start.name}: by its names it is that of {' or '.join(others)}",
-            f"Name it as what it is: {' or '.join(f'--layout {other}' for other in others)}.",
+            f"Name it as what it is: {' or '.join(f'--layout {other}' for other in others)}; in a training --init.",
         )
     if not missing and not strange:
         raise InputError(

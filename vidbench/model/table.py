@@ -50,6 +50,7 @@ class Cell:
         difference: Ours less the published one.
         marked: Whether ours is of marked runs.
         runs: All that are given, a test in place of the training that it measures.
+        counted: How many of them ours is the mean of.
     """
 
     ours: float | None
@@ -57,6 +58,7 @@ class Cell:
     difference: float | None
     marked: bool
     runs: tuple[Entry, ...]
+    counted: int
 
 
 @dataclass(frozen=True)
@@ -176,7 +178,7 @@ def _cell(column: Column, figure: float | None, entries: Sequence[Entry]) -> Cel
     values = clean or [value for _, value in measured]
     ours = sum(values) / len(values) if values else None
     difference = None if ours is None or figure is None else ours - figure
-    return Cell(ours, figure, difference, bool(values) and not clean, runs)
+    return Cell(ours, figure, difference, bool(values) and not clean, runs, len(values))
 
 
 def _notes(rows: Sequence[Row], source: str) -> list[str]:
@@ -188,9 +190,9 @@ def _notes(rows: Sequence[Row], source: str) -> list[str]:
     for row in rows:
         for name, cell in row.cells.items():
             notes += [f"{row.init}, {name}: {one.run}: {'; '.join(one.marks)}" for one in cell.runs if one.marks]
-            if len(cell.runs) > 1 and cell.ours is not None:
-                used = [one for one in cell.runs if not one.marks] or list(cell.runs)
-                notes.append(f"{row.init}, {name}: mean of {len(used)} runs")
+            if len(cell.runs) > 1 and cell.counted:
+                used = f"mean of {cell.counted} runs" if cell.counted > 1 else "one run"
+                notes.append(f"{row.init}, {name}: {used}")
     return notes
 
 

@@ -101,7 +101,7 @@ def _trained(run: Path, manifest: Json, recipes: Json) -> Entry:
         marks.append(f"{summary['failed']} clips could not be read in training")
     best = {name.removeprefix("best_val_"): value for name, value in summary.items() if name.startswith("best_val_")}
     marks.append(
-        f"{_VALIDATED}: one view, the best epoch"
+        f"{_VALIDATED}: one view, the {'last' if request.get('best') == 'last' else 'best'} epoch"
         if any(value is not None for value in best.values())
         else f"{_VALIDATED}: there was none"
     )
@@ -116,6 +116,9 @@ def _tested_otherwise(summary: Json, asked: Json, base: Entry, recipes: Json) ->
     for name, key in (("protocol", "rule"), ("views", "views")):
         if name in wanted and protocol.get(key) != wanted[name]:
             marks.append(f"tested with {name} {protocol.get(key)} for {wanted[name]}")
+    for name, key in (("boxes", "boxes_from"), ("min_score", "min_score"), ("scorer", "scorer")):
+        if name in wanted and str(summary.get(key)) != wanted[name]:
+            marks.append(f"tested with {name} {summary.get(key)} for {wanted[name]}")
     if asked.get("limit"):
         marks.append(f"tested on the first {asked['limit']} alone")
     if summary.get("failed"):

@@ -66,12 +66,14 @@ def _training(runs: Sequence[Run]) -> list[str]:
     for summary in (run.summary for run in runs):
         if not isinstance(summary, FinetuneSummary):
             continue
-        text = (
-            f"{summary.short} was fine-tuned on {plural(summary.clips, 'clip')} for {plural(summary.epochs, 'epoch')}"
-        )
+        how = f" with attacked clips ({summary.adversarial.method})" if summary.adversarial else ""
+        how += f" behind {summary.defence}" if summary.defence else ""
+        clips, epochs = plural(summary.clips, "clip"), plural(summary.epochs, "epoch")
+        text = f"{summary.short} was fine-tuned{how} on {clips} for {epochs}"
         if summary.best_val is not None:
             what = "mean average precision" if summary.ranked else "top-1 accuracy"
             text += f" and reached a validation {what} of {percent(summary.best_val)}"
+            text += f", of {percent(summary.attacked_val)} under attack," if summary.attacked_val is not None else ""
             text += f" in epoch {summary.best_epoch}" if summary.best_epoch is not None else ""
         elif summary.final_train_loss is not None:
             text += f" to a training loss of {figure(summary.final_train_loss)}; no clips were held out for validation"

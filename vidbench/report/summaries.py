@@ -221,6 +221,12 @@ class EvalSummary(OfModel):
         return self.classes[label] if self.classes is not None else f"class {label}"
 
 
+class Examples(Stored):
+    """How the examples of an adversarial training were made."""
+
+    method: str
+
+
 class FinetuneSummary(OfModel):
     """`summary.json` of `model finetune`."""
 
@@ -234,6 +240,9 @@ class FinetuneSummary(OfModel):
     best_val_top1: Fraction | None = None
     best_val_mean_ap: Fraction | None = None
     best_val_robust_top1: Fraction | None = None
+    best_val_robust_mean_ap: Fraction | None = None
+    adversarial: Examples | None = None
+    defence: str | None = None
     final_train_loss: float | None = None
     seconds: float | None = None
     parameters: Count | None = None
@@ -249,6 +258,11 @@ class FinetuneSummary(OfModel):
     def best_val(self) -> float | None:
         """The figure of the best epoch, in [0, 1]."""
         return self.best_val_mean_ap if self.ranked else self.best_val_top1
+
+    @property
+    def attacked_val(self) -> float | None:
+        """The same under attack; None where validation clips were not attacked."""
+        return self.best_val_robust_mean_ap if self.ranked else self.best_val_robust_top1
 
 
 class CurvePoint(Stored):
@@ -455,8 +469,14 @@ class Epoch(Stored):
     val_top1: Fraction | None = None
     val_mean_ap: Fraction | None = None
     val_robust_top1: Fraction | None = None
+    val_robust_mean_ap: Fraction | None = None
     seconds: float | None = None
     data_seconds: float | None = None
+
+    @property
+    def attacked_val(self) -> float | None:
+        """The validation figure under attack; None where clips were not attacked."""
+        return self.val_robust_top1 if self.val_robust_mean_ap is None else self.val_robust_mean_ap
 
 
 class Record(Stored):

@@ -73,7 +73,7 @@ def _curves(epochs: Sequence[Epoch]) -> Html:
         if ranked
         else [("training", [e.train_top1 for e in epochs]), ("validation", [e.val_top1 for e in epochs])]
     )
-    figures.append(("validation, attacked", [e.val_robust_top1 for e in epochs]))
+    figures.append(("validation, attacked", [e.attacked_val for e in epochs]))
     measured = [
         Series(name, tuple(_share(e, value) for e, value in zip(epochs, values, strict=True)))
         for name, values in figures
@@ -124,8 +124,10 @@ def _epochs(epochs: Sequence[Epoch]) -> Html:
     else:
         shown.append(("Training top-1", [percent(e.train_top1) for e in epochs]))
         shown.append(("Validation top-1", [percent(e.val_top1) for e in epochs]))
-    if any(e.val_robust_top1 is not None for e in epochs):
-        shown.append(("Validation top-1, attacked", [percent(e.val_robust_top1) for e in epochs]))
+    if any(e.attacked_val is not None for e in epochs):
+        shown.append(
+            (f"Validation {'mAP' if _ranked(epochs) else 'top-1'}, attacked", [percent(e.attacked_val) for e in epochs])
+        )
     shown.append(("Time", [duration(e.seconds) for e in epochs]))
     if any(e.data_seconds is not None for e in epochs):
         shown.append(("Of it waiting for clips", [duration(e.data_seconds) for e in epochs]))

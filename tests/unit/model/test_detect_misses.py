@@ -6,7 +6,7 @@ import pytest
 from vidbench.model.ava_boxes import Table, joined
 from vidbench.model.ava_map import Boxes
 from vidbench.model.ava_scorers import RULES, Scored, score_tables
-from vidbench.model.detect_misses import caption, draw, worst
+from vidbench.model.detect_misses import _placed, caption, draw, worst
 
 NAMES = {1: "stand", 2: "walk", 3: "wave"}
 LEFT, RIGHT, FAR = (0.0, 0.0, 0.4, 1.0), (0.6, 0.0, 1.0, 1.0), (0.45, 0.0, 0.55, 0.2)
@@ -35,6 +35,14 @@ def test_wrong_detections_fall_by_score_and_say_why(scored: Scored) -> None:
     assert [(miss.image, miss.action, miss.score) for miss in wrong] == [(0, 3, 0.95), (1, 2, 0.6)]
     assert caption(wrong[0], "v 0902", NAMES).endswith("wave with a score of 0.950, but the person does: stand, walk")
     assert caption(wrong[1], "v 0903", NAMES).endswith("where no person of the ground truth is")
+
+
+def test_pictures_are_numbered_by_their_kind(scored: Scored) -> None:
+    found = list(_placed(worst(scored, 3)))
+    for wrong in (True, False):
+        places = [place for place, miss in found if miss.wrong is wrong]
+        assert places == list(range(1, len(places) + 1))
+        assert len(places) >= 2
 
 
 def test_a_second_detection_of_a_person_is_told_as_one(scored: Scored) -> None:

@@ -5,7 +5,7 @@ import torch
 from torch.nn import functional
 
 from vidbench.model.classifier import Classifier, pool_positions
-from vidbench.model.layout import DepthwiseConv3d, fast_layout, training_layout
+from vidbench.model.layout import fast_layout, training_layout
 from vidbench.model.resolve import build
 from vidbench.model.zoo import MODELS
 
@@ -87,30 +87,16 @@ def test_training_gradients_of_all_parameters_agree_and_names_are_kept() -> None
     trained = training_layout(made("x3d_tiny"))
     assert list(reference.state_dict()) == list(trained.state_dict())
     clips = clips_for(reference, 64)
+    losses: list[float] = []
     for classifier in (reference, trained):
-        functional.cross_entropy(classifier(clips), torch.arange(2)).backward()
+        loss = functional.cross_entropy(classifier(clips), torch.arange(2))
+        losses.append(float(loss.detach()))
+        loss.backward()
+    assert losses[1] == pytest.approx(losses[0], rel=1e-5)
     for (name, one), two in zip(reference.named_parameters(), trained.parameters(), strict=True):
         assert one.grad is not None, name
         assert two.grad is not None, name
         assert (one.grad - two.grad).norm() <= 1e-4 * one.grad.norm() + 1e-7, name
-
-
-@pytest.mark.parametrize("kernel", [(3, 3, 3), (5, 1, 1), (1, 1, 1), (5, 3, 1)])
-@pytest.mark.parametrize("stride", [(1, 1, 1), (1, 2, 2), (2, 2, 2), (1, 3, 2)])
-@pytest.mark.parametrize("shape", [(4, 9, 8), (5, 7, 7), (6, 1, 5)])
-def test_depthwise_gradients_equal_autograd(kernel, stride, shape) -> None:
-    generator = torch.Generator().manual_seed(0)
-    conv = torch.nn.Conv3d(6, 6, kernel, stride, tuple(size // 2 for size in kernel), groups=6).double()
-    own = DepthwiseConv3d.of(conv)
-    images = torch.randn(2, 6, *shape, generator=generator, dtype=torch.float64)
-    results = []
-    for module in (conv, own):
-        point = images.clone().requires_grad_(True)
-        output = module(point)
-        weights = torch.randn(output.shape, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
-        results.append((output, *torch.autograd.grad((output * weights).sum(), [point, conv.weight, conv.bias])))
-    for expected, found in zip(*results, strict=True):
-        assert torch.allclose(found, expected, rtol=1e-10, atol=1e-12)
 
 
 def test_positions_are_pooled_as_probabilities() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from vidbench.errors import InputError
-from vidbench.model.finetune import FinetuneRequest
+from vidbench.model.finetune_request import FinetuneRequest
 from vidbench.model.pyslowfast_recipe import effective_steps, read_pyslowfast
 
 # as the custom AVA sets are trained, with the faults that such files have
@@ -108,6 +108,17 @@ def test_settings_of_a_detection_file() -> None:
     assert values["warmup_start"] == pytest.approx(0.00125)
 
 
+def test_regions_and_the_test_of_a_detection_file() -> None:
+    strides = "RESNET: {SPATIAL_STRIDES: [[1, 1], [2, 2], [2, 2], [1, 1]]}\nDETECTION: {ENABLE: True, ALIGNED: False}\n"
+    found = read_pyslowfast(f"MODEL: {{ARCH: slowfast}}\nTRAIN: {{DATASET: ava}}\n{strides}", "a.yaml")
+
+    assert (found.values["aligned"], found.values["dilated"]) == (False, True)
+    assert found.test == {"task": "detect", "boxes": "detected", "min_score": "0.9", "scorer": "pyslowfast"}
+    plain = read_pyslowfast(AVA, "a.yaml")
+    assert plain.values["aligned"]
+    assert "dilated" not in plain.values
+
+
 def test_settings_of_a_transformer_file() -> None:
     found = read_pyslowfast(MVIT, "m.yaml")
 
@@ -185,8 +196,26 @@ def test_networks_of_the_catalogue(text: str, model: str | None) -> None:
         ("A: !!python/object/apply:os.system [ls]\n", r"a\.yaml:1: not YAML"),
         ("A: &x [1]\nB: *x\n", "aliases"),
         ("_BASE_: other.yaml\n", "builds on"),
+        ("A:\n  B: 2001-99-99\n", r"a\.yaml:2: no value: month"),
+        ("SOLVER:\n  MAX_EPOCH: .inf\n", r"a\.yaml:2: SOLVER\.MAX_EPOCH: inf"),
+        ("DATA:\n  TRAIN_JITTER_SCALES: [.inf, 3]\n", r"a\.yaml:2: DATA\.TRAIN_JITTER_SCALES"),
+        ("DATA:\n  MEAN: [.nan, 0, 0]\n", "three numbers"),
     ],
-    ids=["number", "policy", "fall", "alpha", "broken", "list", "tag", "alias", "base"],
+    ids=[
+        "number",
+        "policy",
+        "fall",
+        "alpha",
+        "broken",
+        "list",
+        "tag",
+        "alias",
+        "base",
+        "date",
+        "endless",
+        "scales",
+        "mean",
+    ],
 )
 def test_refused_files(text: str, reason: str) -> None:
     with pytest.raises(InputError, match=reason):
@@ -206,3 +235,11 @@ def test_an_empty_file_is_pyslowfasts_defaults() -> None:
 
     assert (found.values["epochs"], found.values["batch"], found.values["lr"]) == (300, 64, 0.1)
     assert found.applied == {}
+
+
+def test_a_start_that_is_no_path_is_told() -> None:
+    for path in ("a" * 5000, "a\\0b"):
+        found = read_pyslowfast(f'TRAIN:\n  CHECKPOINT_FILE_PATH: "{path}"\n', "a.yaml")
+
+        assert "init" not in found.values
+        assert "--init says what" in found.idle["TRAIN.CHECKPOINT_FILE_PATH"]

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from vidbench.errors import InputError, UnknownNameError, UsageError
-from vidbench.model.finetune import FinetuneRequest
+from vidbench.model.finetune_request import FinetuneRequest
 from vidbench.model.recipe import Resolved, published, read_recipe, read_toml, resolve
 from vidbench.model.train.schedules import Schedule, scaled_rate
 
@@ -116,6 +116,7 @@ def test_what_is_typed_wins_and_is_named() -> None:
 def test_settings_that_hang_on_another_go_with_it() -> None:
     found = resolved("severe-ava", {"schedule": "cosine", "optimizer": "adamw", "lr": 0.01, "warmup": 0})
 
+    assert "min_score" not in resolved("severe-ava", {"task": "multilabel"}).values
     left = ("steps", "step_factors", "momentum", "base_batch", "warmup_start")
     assert not set(left) & found.values.keys()
     assert all(found.record.overridden[name][1] is None for name in left)
@@ -127,7 +128,7 @@ def test_a_start_keeps_its_own_normalisation() -> None:
     named, scratch = resolved("severe-ava", {"init": "tclr"}), resolved("severe-ava")
 
     assert "mean" not in named.values
-    assert "mean and std of the input: those that tclr was trained with" in named.lines
+    assert "mean and std of the input: those that the comparison feeds tclr with" in named.lines
     assert scratch.values["mean"] == [0.45] * 3
     assert resolved("severe-ava", {"init": "tclr", "mean": "0,0,0"}).values["mean"] == "0,0,0"
 
@@ -147,8 +148,11 @@ def test_unknown_recipe_names_the_near_ones() -> None:
         ("[notes]\nother = []\n", r"a\.toml:2: unknown key 'other'"),
         ("[settings]\nwarmup_start_lr = 0.1\n", "needs lr"),
         ("settings = 3\n", r"a\.toml:1: settings is a table"),
+        ("[notes]\nalways = 'one'\n", r"a\.toml:2: always is a list of sentences"),
+        ("[settings]\nlr = 1\nwarmup_start_lr = 'x'\n", "'x' is no rate"),
+        (f"a = {'[' * 5000}\n", "nested too deeply"),
     ],
-    ids=["unknown", "own", "table", "twice", "note", "rate", "kind"],
+    ids=["unknown", "own", "table", "twice", "note", "rate", "kind", "sentence", "rate-text", "deep"],
 )
 def test_refused_files_are_named_by_line(text: str, reason: str) -> None:
     with pytest.raises(InputError, match=reason):
@@ -163,3 +167,31 @@ def test_a_file_of_ones_own(tmp_path: Path) -> None:
 
     assert found.values["warmup_start"] == pytest.approx(0.2)
     assert FinetuneRequest.model_validate(found.values).epochs == 3
+
+
+def test_authors_test_of_detection_is_told_whole() -> None:
+    found = resolved("severe-ava")
+
+    whole = "RUN SET --task detect --boxes detected --min-score 0.9 --scorer pyslowfast"
+    assert any(line.endswith(whole) for line in found.lines)
+    # as the comparison does, the last epoch is kept
+    assert (found.values["best"], resolved("severe-charades").values["best"]) == ("last", "last")
+    assert FinetuneRequest.model_validate(found.values).val_every == 4
+
+
+def test_what_is_said_of_a_setting_that_is_typed_is_true() -> None:
+    typed = resolved("severe-ava", {"jitter": "32-40", "crop_size": 32})
+    faithful = resolved("severe-ava", {"jitter": "32-40"}, faithful=True)
+
+    assert [line.partition(":")[0] for line in typed.lines if "(--faithful)" in line] == ["boxes"]
+    assert "as published: --jitter 32-40, --faithful" not in faithful.lines
+    assert "as published: --faithful" in faithful.lines
+    # a test of three crops goes with the crop
+    assert typed.record.overridden["wide"] == (112, None)
+
+
+def test_changes_are_of_settings_that_are_faithful_otherwise() -> None:
+    with pytest.raises(InputError, match=r"flip is no setting of \[faithful\]"):
+        read_toml("[notes]\nfixed.flip = 'one'\n", "a", "a.toml")
+    with pytest.raises(InputError, match=r"a\.toml:2: fixed is a table"):
+        read_toml("[notes]\nfixed = ['one']\n", "a", "a.toml")

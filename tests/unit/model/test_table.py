@@ -34,6 +34,8 @@ def trained(
     **more: Any,
 ) -> Path:
     """A run folder as `model finetune` leaves it, as far as the table reads it."""
+    if kept := more.pop("asked_best", None):
+        more["best"] = kept
     asked = {"model": "r2plus1d_18", "init": init, "epochs": 57, "limit": None, "recipe": None, **more}
     if recipe:
         record = resolve(read_recipe(recipe), {"model": asked["model"], **(typed or {})}, faithful).record
@@ -97,6 +99,19 @@ def test_seeds_are_averaged_and_marked_runs_left_aside(tmp_path: Path) -> None:
     assert any("other: epochs 2 for 57" in note for note in table.notes)
 
 
+def test_a_run_without_a_figure_is_not_counted_in_the_mean(tmp_path: Path) -> None:
+    runs = [
+        trained(tmp_path / "a", "gdt", best=0.1),
+        trained(tmp_path / "b", "gdt", best=0.2),
+        trained(tmp_path / "c", "gdt", finished=False),
+    ]
+
+    table = collect(list(map(str, runs)))
+
+    assert row(table, "gdt").cells["charades"].ours == pytest.approx(15)
+    assert "gdt, charades: mean of 2 runs" in table.notes
+
+
 @pytest.mark.parametrize(
     ("how", "mark"),
     [
@@ -107,9 +122,10 @@ def test_seeds_are_averaged_and_marked_runs_left_aside(tmp_path: Path) -> None:
         ({"model": "x3d_s"}, "network x3d_s"),
         ({"finished": False}, "unfinished: 2 of 57 epochs"),
         ({}, "validation within the training: one view, the best epoch"),
+        ({"asked_best": "last"}, "validation within the training: one view, the last epoch"),
         ({"best": None}, "validation within the training: there was none"),
     ],
-    ids=["fixed", "overridden", "no-recipe", "limit", "network", "unfinished", "validation", "no-validation"],
+    ids=["fixed", "overridden", "no-recipe", "limit", "network", "unfinished", "validation", "last", "no-validation"],
 )
 def test_other_protocols_are_marked_and_not_dropped(tmp_path: Path, how: dict[str, Any], mark: str) -> None:
     run = trained(tmp_path / "run", "selavi", **how)
@@ -140,6 +156,18 @@ def test_other_tests_are_marked(tmp_path: Path, more: dict[str, Any], mark: str)
     (entry,) = row(collect([str(test)]), "ctp").cells["charades"].runs
 
     assert entry.marks == (mark,)
+
+
+def test_a_test_of_boxes_that_is_not_the_authors_is_marked(tmp_path: Path) -> None:
+    run = trained(tmp_path / "run", "gdt", "severe-ava")
+    asked = {"boxes_from": "detected", "min_score": 0.9, "scorer": "pyslowfast", "protocol": None}
+    same = an_eval(tmp_path / "same", run, 0.1, **asked)
+    other = an_eval(tmp_path / "other", run, 0.2, **asked | {"boxes_from": "truth", "min_score": None})
+
+    runs = row(collect([str(same), str(other)]), "gdt").cells["ava"].runs
+
+    assert runs[0].marks == ()
+    assert runs[1].marks == ("tested with boxes truth for detected", "tested with min_score None for 0.9")
 
 
 def test_starts_by_folder_and_published_weights_have_their_rows(tmp_path: Path) -> None:

@@ -209,18 +209,21 @@ def test_the_figures_are_those_of_the_training(runs: Any, page: Page, parse: Par
 def test_a_training_with_several_classes_is_shown_by_its_mean_average_precision(
     runs: Any, page: Page, parse: Parse
 ) -> None:
-    told = {"task": "multilabel", "best_val_top1": None, "best_val_mean_ap": 0.4125}
+    told = {"task": "multilabel", "best_val_top1": None, "best_val_mean_ap": 0.4125, "best_val_robust_mean_ap": 0.2,
+            "adversarial": {"method": "w4", "levels": 20}, "defence": "resize-pad"}  # fmt: skip
     folder = runs.finetune("ft", [2.0, 1.0], summary=told)
     runs.lines(
         folder / "epochs.jsonl",
         [
             {"key": f"epoch-{k:04d}", "epoch": k, "lr": 0.01, "train_loss": 2 / k, "val_mean_ap": share,
-             "val_robust_top1": 0.1 * k, "seconds": 50.0, "data_seconds": 4.0}
+             "val_robust_mean_ap": 0.1 * k, "seconds": 50.0, "data_seconds": 4.0}
             for k, share in ((1, 0.25), (2, 0.4125))
         ],
     )  # fmt: skip
     tree = parse(page(folder))
-    assert "validation mean average precision of 41.2% in epoch 2" in tree.text
+    assert "was fine-tuned with attacked clips (w4) behind resize-pad on" in tree.text
+    assert "validation mean average precision of 41.2%, of 20.0% under attack, in epoch 2" in tree.text
+    assert "validation, attacked" in tree.text
     assert "Best validation mAP" in tree.text
     assert "Mean average precision over epochs" in tree.text
     assert "Top-1 accuracy" not in tree.text

@@ -7,6 +7,7 @@ from torch import Tensor
 
 from vidbench.model.defence.layer import Defence
 from vidbench.model.defence.setting import parts, positive
+from vidbench.model.train.draws import each
 
 SHARE = 0.25
 
@@ -28,7 +29,7 @@ class FrameDrop(Defence):
 
     def change(self, clips: Tensor) -> Tensor:
         """Each clip by a draw of its own."""
-        places = torch.stack([self.draw(clips.shape[2]) for _ in clips]).to(clips.device)
+        places = torch.stack(each(len(clips), lambda: self.draw(clips.shape[2]))).to(clips.device)
         return clips.gather(2, places[:, None, :, None, None].expand_as(clips))
 
     def draw(self, count: int) -> Tensor:

@@ -12,6 +12,7 @@ from vidbench.errors import UsageError
 from vidbench.model.card import Preprocess
 from vidbench.model.defence.layer import Defence
 from vidbench.model.defence.setting import parts, whole
+from vidbench.model.train.draws import each
 
 USUAL = 218 / 224
 """The smallest size of the published layer, as a share of the side that it was made for."""
@@ -47,7 +48,8 @@ class ResizePad(Defence):
     def change(self, clips: Tensor) -> Tensor:
         """Each clip at a place of its own."""
         height, width = clips.shape[3:]
-        return torch.stack([place(clip, self.draw(height, width)) for clip in clips])
+        drawn = each(len(clips), lambda: self.draw(height, width))
+        return torch.stack([place(clip, at) for clip, at in zip(clips, drawn, strict=True)])
 
     def check(self, preprocess: Preprocess) -> None:
         """Refuse a smallest size that is no smaller than the clips."""

@@ -21,6 +21,7 @@ from vidbench.model.train.adversarial_settings import (
 )
 from vidbench.model.train.ball import Ball, climb, gradient_of, quiet
 from vidbench.model.train.batch import Batch, Network
+from vidbench.model.train.draws import each, things_of_all
 from vidbench.model.train.objective import Objective
 from vidbench.model.train.rule import Plain, Rule
 
@@ -82,7 +83,8 @@ class Trades:
         """The logits are those of the clips; gradients pass both answers, as in the paper's program."""
         asked = self.settings
         ball = _ball(asked, self.growth.share(epoch))
-        noise = torch.stack([torch.randn(clip.shape, generator=generator) for clip in batch.clips])
+        shape = batch.clips.shape[1:]
+        noise = torch.stack(each(len(batch), lambda: torch.randn(shape, generator=generator)))
         begin = ball.nearest(batch.clips, batch.clips + _NUDGE * noise.to(batch.clips.device))
         with quiet(model, asked.mode):
             answers = batch.through(model).detach()
@@ -159,11 +161,13 @@ def other_targets(targets: Tensor, classes: int, objective: Objective, generator
 
     Of one class per thing it is `(N,)` int64, also where the targets are shares of classes.
     """
+    part = things_of_all(len(targets))
+    own = slice(part.before, part.before + part.own)
     if objective.figure == "top1":
-        own = targets if targets.ndim == 1 else targets.argmax(1)
-        drawn = torch.randint(max(classes - 1, 1), (len(own),), generator=generator).to(own.device)
-        return (own + 1 + drawn) % classes
-    column = torch.randint(targets.shape[1], (len(targets), 1), generator=generator).to(targets.device)
+        true = targets if targets.ndim == 1 else targets.argmax(1)
+        drawn = torch.randint(max(classes - 1, 1), (part.total,), generator=generator)[own].to(true.device)
+        return (true + 1 + drawn) % classes
+    column = torch.randint(targets.shape[1], (part.total, 1), generator=generator)[own].to(targets.device)
     return targets.scatter(1, column, 1 - targets.gather(1, column))
 
 
@@ -173,10 +177,12 @@ def _ball(settings: FgsmTraining | PgdTraining | TradesTraining, share: float) -
 
 
 def _twice(batch: Batch, first: Tensor, second: Tensor) -> Batch:
-    boxes = batch.boxes
+    """Both examples of each clip, one after the other, as `drawn_together` has them."""
+    boxes, rows = batch.boxes, torch.arange(batch.things, device=batch.targets.device).repeat_interleave(2)
     if boxes is not None:
-        later = boxes.clone()
-        later[:, 0] += len(batch)
-        boxes = torch.cat((boxes, later))
-    clips = torch.cat((first, second)).clamp_(0.0, 1.0)
-    return Batch(clips, torch.cat((batch.targets, batch.targets)), boxes, (*batch.names, *batch.names))
+        boxes = boxes[rows]
+        boxes[:, 0] *= 2
+        boxes[1::2, 0] += 1
+    clips = torch.stack((first, second), dim=1).flatten(0, 1).clamp_(0.0, 1.0)
+    names = tuple(name for name in batch.names for _ in range(2))
+    return Batch(clips, batch.targets[rows], boxes, names)

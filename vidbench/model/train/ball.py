@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from vidbench.model.train.adversarial_settings import Mode
 from vidbench.model.train.batch import Batch, Network
+from vidbench.model.train.draws import each
 from vidbench.model.train.optimizers import batch_norms
 
 Ascended = Callable[[Tensor], Tensor]
@@ -49,8 +50,8 @@ class Ball:
         return (clips + delta * factor).clamp_(0.0, 1.0)
 
     def start(self, clips: Tensor, generator: torch.Generator) -> Tensor:
-        """A uniform draw from the ball around each clip, cut by the box; drawn on the CPU, clip by clip."""
-        drawn = torch.stack([self._draw(clip.shape, generator) for clip in clips]).to(clips.device)
+        """A uniform draw from the ball around each clip, cut by the box; drawn on the CPU, clip by clip (`each`)."""
+        drawn = torch.stack(each(len(clips), lambda: self._draw(clips.shape[1:], generator))).to(clips.device)
         return (clips + drawn).clamp_(0.0, 1.0)
 
     def _draw(self, shape: torch.Size, generator: torch.Generator) -> Tensor:

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from vidbench.model.classifier import Classifier
-from vidbench.model.detection import ActionDetector
+from vidbench.model.detection import ActionDetector, owned
 
 Network = Classifier | ActionDetector
 """What is trained: clips in [0, 1], and boxes for a detector, go in, logits come out."""
@@ -42,12 +42,14 @@ class Batch:
         targets: `(N,)` int64, `(N, K)` float32, or `(M, K)` float32 for M boxes.
         boxes: `(M, 5)` float32: number of the clip in the batch, x1, y1, x2, y2 in its pixels; None without boxes.
         names: Of the samples, in order, for messages.
+        numbers: Their places in the list, in order: what is drawn for a clip in validation depends on its own.
     """
 
     clips: Tensor
     targets: Tensor
     boxes: Tensor | None = None
     names: tuple[str, ...] = ()
+    numbers: tuple[int, ...] = ()
 
     def __len__(self) -> int:
         return len(self.clips)
@@ -69,7 +71,7 @@ class Batch:
         return logits
 
 
-def collate(samples: Sequence[Sample], names: Sequence[str]) -> Batch:
+def collate(samples: Sequence[Sample], names: Sequence[str], numbers: Sequence[int] = ()) -> Batch:
     """Samples of one shape as a batch; none make a batch of no clip.
 
     Raises:
@@ -80,8 +82,9 @@ def collate(samples: Sequence[Sample], names: Sequence[str]) -> Batch:
     clips = torch.stack([sample.clip for sample in samples])
     boxed = [sample.boxes for sample in samples if sample.boxes is not None]
     if not boxed:
-        return Batch(clips, torch.stack([sample.target for sample in samples]), None, tuple(names))
+        targets = torch.stack([sample.target for sample in samples])
+        return Batch(clips, targets, None, tuple(names), tuple(numbers))
     if len(boxed) != len(samples):
         raise ValueError("samples with boxes and samples without")
-    owned = [torch.cat((torch.full((len(boxes), 1), float(at)), boxes), dim=1) for at, boxes in enumerate(boxed)]
-    return Batch(clips, torch.cat([sample.target for sample in samples]), torch.cat(owned), tuple(names))
+    targets = torch.cat([sample.target for sample in samples])
+    return Batch(clips, targets, owned(boxed), tuple(names), tuple(numbers))

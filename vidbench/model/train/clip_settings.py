@@ -29,7 +29,7 @@ class ClipSettings(BaseModel):
         fps: Frames per second that `stride` is counted at.
         crop_size: Pixels of the square crop.
         short_side: Pixels of the shorter side that one centre crop is taken from, in validation and in tests.
-        wide: Pixels of short side and crop alike where a test takes three crops.
+        wide: Pixels of short side and crop alike where a test takes three crops; None grows with `crop_size`.
         mean: Of each channel, subtracted from values in [0, 1].
         std: Of each channel, divided by afterwards.
         dropout: Probability of dropout before the classifying layer, in training.
@@ -59,6 +59,9 @@ class ClipSettings(BaseModel):
         given: dict[str, Any] = {
             names.get(name, name): getattr(self, name) for name in asked if getattr(self, name) is not None
         }
+        if "crop" in given and "wide" not in given:
+            # a test of three crops shows things as large beside those of one as before
+            given["wide"] = max(round(preprocess.wide * given["crop"] / preprocess.crop), given["crop"])
         if given.keys() & {"crop", "short_side", "wide"}:
             given["fixed"] = None
         return replace(preprocess, **given)

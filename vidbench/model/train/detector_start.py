@@ -11,7 +11,7 @@ from torch import Tensor
 from vidbench.errors import InputError
 from vidbench.model.checkpoint import TENSORS_FILE, ModelInfo, load_strict, read_state
 from vidbench.model.detection import HEAD, TRUNK, build_detector_on, load_detector, whole_frames
-from vidbench.model.named_start import TASKS, NamedStart, check_checkpoint, is_named, named_start
+from vidbench.model.named_start import TASKS, NamedStart, check_checkpoint, input_line, is_named, named_start
 from vidbench.model.remap import map_state
 from vidbench.model.resolve import load_model
 from vidbench.model.roi import RoISettings, roi_of
@@ -64,6 +64,8 @@ def starting_detector(
     # whatever a classifier had in place of its linear layer, it stays behind
     variant = replace(variant, classifier="")
     preprocess = whole_frames(clips.applied(own))
+    if published is not None:
+        reporter.info(input_line(preprocess))
     roi = roi or (info.roi if info else None) or roi_of(card)
     if clips.dropout is not None:
         roi = replace(roi, dropout=clips.dropout)

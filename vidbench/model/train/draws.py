@@ -1,4 +1,4 @@
-"""What a network draws at random, drawn for the batch of all processes: each takes the rows of its own clips."""
+"""What is drawn at random for a batch, drawn for that of all processes: each takes the rows of its own clips."""
 
 from __future__ import annotations
 
@@ -6,12 +6,16 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 from torch.overrides import TorchFunctionMode
+
+from vidbench.seeds import seed_for
+
+V = TypeVar("V")
 
 
 @dataclass(frozen=True)
@@ -27,6 +31,15 @@ class Part:
     own: int
     before: int
     total: int
+
+
+@dataclass
+class _Numbered:
+    """Clips that are known by numbers; `turn` counts what was drawn for all of them."""
+
+    seed: int
+    numbers: Sequence[int]
+    turn: int = 0
 
 
 class _Draws(TorchFunctionMode):
@@ -101,6 +114,7 @@ class _Draws(TorchFunctionMode):
 _DROPOUTS = (functional.dropout, functional.dropout2d, functional.dropout3d)
 _here = threading.local()
 _now: list[Sequence[Part]] = []
+_numbered: list[_Numbered] = []
 
 
 @contextmanager
@@ -119,6 +133,64 @@ def drawn_together(parts: Sequence[Part]) -> Iterator[None]:
             yield
     finally:
         _now.pop()
+
+
+@contextmanager
+def drawn_by_number(seed: int, numbers: Sequence[int]) -> Iterator[None]:
+    """Inside, `each` draws by the seed and a clip's number: the same in whichever batch or process it stands.
+
+    Args:
+        seed: Of what is done with the clips.
+        numbers: Of the clips of the batch, in order.
+    """
+    _numbered.append(_Numbered(seed, numbers))
+    try:
+        yield
+    finally:
+        _numbered.pop()
+
+
+def each(count: int, draw: Callable[[], V]) -> list[V]:
+    """What `draw` gives for each of so many clips of a batch, in order.
+
+    Under `drawn_together` it is asked for the clips of all processes, in their order, and what is given for this
+    one's is kept. Under `drawn_by_number` torch's global generator of the CPU is another one for each clip.
+    """
+    made: list[V] = []
+    if _numbered:
+        held = _numbered[-1]
+        held.turn += 1
+        with torch.random.fork_rng(devices=[]):
+            for _, number in zip(range(count), held.numbers, strict=True):
+                torch.manual_seed(seed_for(held.seed, number, held.turn))
+                made.append(draw())
+        return made
+    part = clips_of_all(count)
+    for place in range(part.total):
+        drawn = draw()
+        if part.before <= place < part.before + part.own:
+            made.append(drawn)
+    return made
+
+
+def clips_of_all(count: int) -> Part:
+    """Where so many clips stand among those of all processes; a multiple of the batch's has each clip's in a row."""
+    return _stretch(count, 0)
+
+
+def things_of_all(count: int) -> Part:
+    """The same of things that are asked about."""
+    return _stretch(count, 1)
+
+
+def _stretch(count: int, which: int) -> Part:
+    if not _now:
+        return Part(count, 0, count)
+    part = _now[-1][which % len(_now[-1])]
+    if not part.own or count % part.own:
+        raise ValueError(f"{count} rows are no multiple of the {part.own} of this process")
+    times = count // part.own
+    return Part(count, part.before * times, part.total * times)
 
 
 def drawn_again() -> AbstractContextManager[None]:

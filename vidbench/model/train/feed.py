@@ -96,7 +96,7 @@ class Feed:
             yield self._collate(samples, results)
 
     def _collate(self, samples: Samples, results: Sequence[tuple[int, Sample | VideoError]]) -> Batch:
-        good, names = [], []
+        good, names, numbers = [], [], []
         for index, outcome in results:
             name = samples.name(index)
             if isinstance(outcome, VideoError):
@@ -104,7 +104,8 @@ class Feed:
             else:
                 good.append(outcome)
                 names.append(name)
-        return collate(good, names)
+                numbers.append(index)
+        return collate(good, names, numbers)
 
 
 def _tried(read: Read, index: int) -> Sample | VideoError:

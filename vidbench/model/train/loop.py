@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 import io
-import math
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, nullcontext
-from dataclasses import replace
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from vidbench.errors import InputError, UsageError
-from vidbench.model.augment.pipeline import BatchMix
+from vidbench.errors import InputError
 from vidbench.model.train.batch import Batch, Network
-from vidbench.model.train.draws import Part, drawn_together
+from vidbench.model.train.draws import drawn_by_number
 from vidbench.model.train.feed import Feed
 from vidbench.model.train.objective import Objective
 from vidbench.model.train.optimizers import train_mode
@@ -37,7 +34,8 @@ from vidbench.model.train.state import (
     write_state,
 )
 from vidbench.model.train.step_log import NoLog, StepLog
-from vidbench.model.train.update import Outcome, Updater
+from vidbench.model.train.steps import Steps, parts_of, shared
+from vidbench.model.train.update import Updater
 from vidbench.progress import Reporter, Task
 from vidbench.runs import RunDir
 from vidbench.seeds import seed_for
@@ -100,12 +98,7 @@ class Training:
         )
         self.peers.spread(model.net.state_dict().values())
         self.updater = Updater(model, settings, self.lr, head, objective, rule, self.peers)
-        self.mix = None
-        if settings.augment.mixes:
-            # of several classes the loss does --smoothing itself, which for shares of one class it cannot
-            one_class = objective.figure == "top1"
-            smoothing = settings.augment.smoothing or (settings.smoothing if one_class else 0.0)
-            self.mix = BatchMix(settings.augment.model_copy(update={"smoothing": smoothing}), model.num_classes)
+        self.steps = Steps(self.updater, seed, run.path / BEST)
         self.state = State()
         self._random: Json | None = None
         self._saved_at = time.monotonic()
@@ -159,7 +152,7 @@ class Training:
             step_sizes = sizes[at.batch : at.batch + self.settings.accumulate]
             done = at.epoch - 1 + at.batch / len(sizes)
             at.lr = self.lr * self.schedule.factor(done)
-            loss_sum, things = self._step(batches, step_sizes, done)
+            loss_sum, things = self.steps.take(batches, step_sizes, at, done)
             at.seconds = time.perf_counter() - began
             if things:
                 at.step += 1
@@ -173,98 +166,6 @@ class Training:
                 "; ".join(f"{failed['path']}: {failed['reason']}" for failed in list(self.feed.failures.values())[:3]),
             )
 
-    def _step(self, batches: Iterator[Batch], sizes: list[int], done: float) -> tuple[float, int]:
-        """One optimizer step; the sum of its things' losses, and how many they were, in all processes."""
-        at = self.state.position
-        loss_sum, things, right, bad = 0.0, 0, 0, ""
-        for number in range(len(sizes)):
-            began = time.perf_counter()
-            batch = next(batches)
-            at.data_seconds += time.perf_counter() - began
-            clips, counts = self._parts(batch)
-            whole = sum(counts)
-            if number == 0:
-                self.updater.begin(whole if len(sizes) == 1 else sum(sizes))
-            if whole:
-                own = batch.things
-                outcome = self._take(batch, clips, counts, done)
-                if own:
-                    loss_sum, things = loss_sum + outcome.loss * own, things + own
-                    right += outcome.right or 0
-                    bad = bad or ("" if math.isfinite(outcome.loss) else self._named(batch))
-            at.seen += sum(clips)
-            at.batch += 1
-        loss_sum, things, right = self._refused_or_summed(loss_sum, things, right, bad)
-        at.loss_sum += loss_sum
-        at.things += things
-        at.right += right
-        self.updater.apply(at.lr)
-        return loss_sum, things
-
-    def _take(self, batch: Batch, clips: list[int], counts: list[int], done: float) -> Outcome:
-        """One pass of this process's part of a batch; with a clip of another's, of no weight, where it has none.
-
-        Args:
-            batch: The part, on the CPU.
-            clips: How many each process has.
-            counts: How many things each has.
-            done: Epochs done so far.
-        """
-        peers = self.peers
-        if self.mix is not None and batch.things:
-            batch, labels = self._mixed(batch, clips)
-        else:
-            batch = peers.stand_in(batch, counts).to(self.model.device)
-            labels = batch.targets
-        peers.present = counts[peers.rank] > 0
-        parts = [_part(held, peers.rank) for held in (clips, counts)] if peers.size > 1 else []
-        try:
-            with drawn_together(parts) if parts else nullcontext():
-                return self.updater.take(batch, labels, done, self._generator("rule", peers.rank), sum(counts))
-        finally:
-            peers.present = True
-
-    def _parts(self, batch: Batch) -> tuple[list[int], list[int]]:
-        """Clips and things of each process's part of a batch."""
-        clips, counts = self.peers.numbers((len(batch), batch.things)).long().T.tolist()
-        return clips, counts
-
-    def _mixed(self, batch: Batch, clips: list[int]) -> tuple[Batch, Tensor]:
-        """The batch on the device, mixed as the whole one, and what its clips were."""
-        _refuse_boxes(batch)
-        before = self.peers.clip_before(batch, clips)
-        self.peers.stand_in(batch, clips)
-        batch = batch.to(self.model.device)
-        held, labels = batch.clips, batch.targets
-        if before is not None:
-            before = before.to(self.model.device)
-            held, labels = torch.cat((before.clips, held)), torch.cat((before.targets, labels))
-        mixed, targets = self.mix(held, labels, self._generator("mix")) if self.mix is not None else (held, labels)
-        own = slice(0 if before is None else 1, None)
-        return replace(batch, clips=mixed[own], targets=targets[own]), batch.targets
-
-    def _refused_or_summed(self, loss_sum: float, things: int, right: int, bad: str) -> tuple[float, int, int]:
-        """A step's sums over all processes; InputError where a loss is not finite."""
-        totals = self.peers.numbers((loss_sum, things, right)).sum(0).tolist()
-        if not math.isfinite(totals[0]):
-            named = next((one for one in self.peers.gather(bad) if one), "in a sum of losses")
-            raise InputError(
-                f"the loss is not finite {named}",
-                f"Lower --lr, or lengthen --warmup. {self.folder.path / STATE} is of before.",
-            )
-        return totals[0], int(totals[1]), int(totals[2])
-
-    def _generator(self, what: str, rank: int = 0) -> torch.Generator:
-        at = self.state.position
-        return torch.Generator().manual_seed(
-            seed_for(self.seed, what, at.epoch, at.batch, *((f"process {rank}",) if rank else ()))
-        )
-
-    def _named(self, batch: Batch) -> str:
-        at = self.state.position
-        more = f" and {len(batch) - 3} more" if len(batch) > 3 else ""
-        return f"in epoch {at.epoch}, batch {at.batch + 1} ({', '.join(batch.names[:3])}{more})"
-
     def _end_epoch(self, log: Log, task: Task) -> None:
         at, state = self.state.position, self.state
         began = time.perf_counter()
@@ -277,7 +178,8 @@ class Training:
             self.peers.spread(self.model.net.buffers())
             figures = self._validate() | self._attacked()
             reached = figures.get(self.figure)
-            if reached is None or state.best_val is None or reached >= state.best_val:
+            last = self.settings.best == "last"
+            if last or reached is None or state.best_val is None or reached >= state.best_val:
                 state.best_epoch, state.best_val = at.epoch, reached
                 if self.peers.first:
                     write_state(self.folder.path / BEST, {"model": self.model.net.state_dict()})
@@ -305,10 +207,12 @@ class Training:
     def _together(self, batches: Iterable[Batch]) -> Iterator[Batch]:
         """Each batch, or a clip of another process's part without weight, as long as any process has one."""
         for batch in batches:
-            clips, _ = self._parts(batch)
+            clips, counts = parts_of(batch, self.peers)
             if any(clips):
                 self.peers.present = len(batch) > 0
-                yield self.peers.stand_in(batch, clips)
+                shown = self.peers.stand_in(batch, clips)
+                with shared(shown, clips, counts, self.peers):
+                    yield shown
                 self.peers.present = True
 
     def _gather_failures(self) -> None:
@@ -343,7 +247,8 @@ class Training:
         self.model.eval()
         meter = SharedObjective(self.objective, self.peers).meter()
         for batch in self.feed.centre(self.val):
-            with self.updater.precision.forward():
+            drawn = drawn_by_number(seed_for(self.seed, "val"), batch.numbers)
+            with self.updater.precision.forward(), drawn:
                 logits = self._show(batch)
             meter.add(logits, batch)
         return meter.result()
@@ -353,9 +258,7 @@ class Training:
         if self.val is None or self.robust is None:
             return {}
         self.model.eval()
-        # the first clips alone, which the processes share
-        drawn = self.feed.centre(self.val, self.robust.clips if self.peers.size > 1 else None)
-        batches = (batch.to(self.model.device) for batch in drawn)
+        batches = (batch.to(self.model.device) for batch in self.feed.centre(self.val, self.robust.clips))
         with self.updater.precision.forward():
             return self.robust.measure(self.model, batches, SharedObjective(self.objective, self.peers))
 
@@ -385,17 +288,3 @@ class Training:
             parts = {**self.updater.state_dict(), "random": own, **others}
             write_state(self.folder.path / STATE, pack(self.state, parts))
         self._saved_at = time.monotonic()
-
-
-def _part(held: list[int], rank: int) -> Part:
-    # a clip that stands in is drawn for, too
-    return Part(held[rank], sum(held[:rank]), sum(held)) if held[rank] else Part(1, 0, sum(held))
-
-
-def _refuse_boxes(batch: Batch) -> None:
-    """A clip that is mixed with another has the persons of both, and the boxes of one."""
-    if batch.boxes is not None:
-        raise UsageError(
-            "--augment mixup, cutmix and smoothing change whole clips; here the classes are those of boxes",
-            "Leave them out; --smoothing smooths the classes of boxes.",
-        )

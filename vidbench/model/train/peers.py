@@ -221,15 +221,16 @@ def one_fate(team: Team) -> Iterator[None]:
 def _first_clip(batch: Batch) -> Batch:
     """A batch's first clip that has things, with these, as a batch of one."""
     if batch.boxes is None:
-        return replace(batch, clips=batch.clips[:1].clone(), targets=batch.targets[:1].clone(), names=batch.names[:1])
+        names, numbers = batch.names[:1], batch.numbers[:1]
+        clips, targets = batch.clips[:1].clone(), batch.targets[:1].clone()
+        return replace(batch, clips=clips, targets=targets, names=names, numbers=numbers)
     number = int(batch.boxes[0, 0]) if len(batch.boxes) else 0
     owned = batch.boxes[:, 0] == number
     boxes = batch.boxes[owned]
     boxes[:, 0] = 0
     clips = batch.clips[number : number + 1].clone()
-    return replace(
-        batch, clips=clips, targets=batch.targets[owned], boxes=boxes, names=batch.names[number : number + 1]
-    )
+    own = slice(number, number + 1)
+    return Batch(clips, batch.targets[owned], boxes, batch.names[own], batch.numbers[own])
 
 
 def _buckets(tensors: Iterable[Tensor]) -> Iterator[list[Tensor]]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -13,6 +13,7 @@ from vidbench.model.train.adversarial import up
 from vidbench.model.train.adversarial_settings import PgdTraining
 from vidbench.model.train.ball import Ball, climb, quiet
 from vidbench.model.train.batch import Batch, Network
+from vidbench.model.train.draws import drawn_by_number
 from vidbench.model.train.objective import Objective
 from vidbench.seeds import seed_for
 
@@ -23,7 +24,7 @@ class RobustValidation:
 
     Attributes:
         attack: Its norm, radius, steps and start; its mode and share of the clips are not looked at.
-        clips: At most so many of the validation clips, the first ones.
+        clips: The first so many of the validation list are attacked.
         seed: Of the run.
     """
 
@@ -39,31 +40,36 @@ class RobustValidation:
 
         Args:
             model: In evaluation mode.
-            batches: The clips in order, on the model's device.
+            batches: The clips to attack, on the model's device. What is drawn for one depends on its number in the
+                list alone, not on the batch or the process that it is in.
             objective: What is learnt.
         """
         asked = self.attack
         eps = Eps.parse(asked.eps, asked.norm).value
         ball, step = Ball(asked.norm, eps), asked.relative_step() * eps
-        meter, left = objective.meter(), self.clips
-        for number, batch in enumerate(batches):
-            if left <= 0:
-                break
-            part = first_clips(batch, left)
-            left -= len(part)
-            if not part.things:
+        meter = objective.meter()
+        for batch in batches:
+            if not batch.things:
                 continue
-            generator = torch.Generator().manual_seed(seed_for(self.seed, "robust-val", number))
-            worst = _Worst(part, objective)
-            with quiet(model, "eval"), torch.no_grad():
-                worst.see(part.through(model))
+            begin = self._starts(ball, batch) if asked.start else batch.clips
+            worst = _Worst(batch, objective)
+            drawn = drawn_by_number(seed_for(self.seed, "robust-val", "network"), batch.numbers)
+            with quiet(model, "eval"), torch.no_grad(), drawn:
+                worst.see(batch.through(model))
                 examples = climb(
-                    model, part, ball, up(part, objective), steps=asked.steps, step=step, seen=worst.see,
-                    begin=ball.start(part.clips, generator) if asked.start else part.clips,
-                )  # fmt: skip
-                worst.see(part.through(model, examples))
-            meter.add(worst.logits, part)
+                    model, batch, ball, up(batch, objective), begin=begin, steps=asked.steps, step=step, seen=worst.see
+                )
+                worst.see(batch.through(model, examples))
+            meter.add(worst.logits, batch)
         return {f"robust_{name}": value for name, value in meter.result().items()}
+
+    def _starts(self, ball: Ball, batch: Batch) -> Tensor:
+        seeds = [seed_for(self.seed, "robust-val", number) for number in batch.numbers]
+        drawn = [
+            ball.start(clip[None], torch.Generator().manual_seed(seed))
+            for clip, seed in zip(batch.clips, seeds, strict=True)
+        ]
+        return torch.cat(drawn)
 
 
 class _Worst:
@@ -79,13 +85,3 @@ class _Worst:
             return
         right = self.logits.argmax(1) == self.labels
         self.logits = torch.where(right[:, None], logits.float(), self.logits)
-
-
-def first_clips(batch: Batch, count: int) -> Batch:
-    """The first clips of a batch, with what belongs to them."""
-    if count >= len(batch):
-        return batch
-    if batch.boxes is None:
-        return replace(batch, clips=batch.clips[:count], targets=batch.targets[:count], names=batch.names[:count])
-    kept = batch.boxes[:, 0] < count
-    return Batch(batch.clips[:count], batch.targets[kept], batch.boxes[kept], batch.names[:count])

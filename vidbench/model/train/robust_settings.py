@@ -34,7 +34,8 @@ class RobustSettings(BaseModel):
         robust_val: The attack of each validation, as `pgd:eps=8/255,steps=10`; "none" for none. None is that of the
             training with ten steps, and none without adversarial training.
         robust_val_clips: At most so many clips are attacked, the first ones of the list.
-        best: What the kept epoch is best at: the validation clips as they are, or under attack.
+        best: What the kept epoch is best at: the validation clips as they are, or under attack; or "last", the last
+            one, whatever it reached.
         defence: What clips pass in training and validation before the network, as "resize-pad:218".
         head: The classifying layer: "linear"; "ml-decoder", with queries that stay as drawn; "ml-decoder-learnt".
             None for that of the start.
@@ -46,7 +47,7 @@ class RobustSettings(BaseModel):
     eps_warmup: Growth | None = None
     robust_val: Check | None = None
     robust_val_clips: int = Field(64, ge=1)
-    best: Literal["clean", "robust"] = "clean"
+    best: Literal["clean", "robust", "last"] = "clean"
     defence: Annotated[str, AfterValidator(_known)] | None = None
     head: Head | None = None
 

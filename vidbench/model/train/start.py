@@ -10,7 +10,7 @@ from vidbench.errors import InputError
 from vidbench.model.checkpoint import MODEL_FILE, TENSORS_FILE, ModelInfo, load_strict, read_model, read_state
 from vidbench.model.classifier import Classifier
 from vidbench.model.framewise import ATTENTION, FrameWise
-from vidbench.model.named_start import TASKS, NamedStart, check_checkpoint, is_named, named_start
+from vidbench.model.named_start import TASKS, NamedStart, check_checkpoint, input_line, is_named, named_start
 from vidbench.model.remap import map_state
 from vidbench.model.resolve import build, load_model
 from vidbench.model.roi import RoISettings
@@ -87,6 +87,8 @@ def starting(
     info = own_model(Path(init)) if init not in ("scratch", "pretrained") and published is None else None
     preprocess, variant = (published.preprocess, published.variant) if published else input_and_layers(info, card)
     preprocess = clips.applied(preprocess)
+    if published is not None:
+        reporter.info(input_line(preprocess))
     if head is not None:
         variant = replace(variant, classifier="" if head == "linear" else head)
     classifier = build(card, len(names), names, seed, preprocess, variant)
@@ -99,7 +101,7 @@ def starting(
     if init == "scratch":
         return Start(classifier, init, None, 0, (), variant, {"init_sha256": None, **brought})
     if published is not None:
-        return _of_published(published, classifier, card, init, brought)
+        return _of_published(published, classifier, card, init, brought, reporter)
     if init == "pretrained":
         start = load_model(card.name, pull=pull, reporter=reporter)
         tensors, source, digest = start.classifier.net.state_dict(), start.weights, start.weights_sha256
@@ -121,8 +123,11 @@ def starting(
     return Start(classifier, init, digest, report.loaded, report.replaced, variant, {"init_sha256": digest, **brought})
 
 
-def _of_published(start: NamedStart, classifier: Classifier, card: ModelCard, init: str, brought: Json) -> Start:
+def _of_published(
+    start: NamedStart, classifier: Classifier, card: ModelCard, init: str, brought: Json, reporter: Reporter
+) -> Start:
     report = load_strict(classifier.net, start.tensors, source=str(start.source), allow_replaced_head=card.head)
+    reporter.info(f"new head: {', '.join(report.replaced)}")
     resolved = {"init_sha256": start.sha256, **brought}
     variant, record = start.variant, start.record()
     return Start(classifier, init, start.sha256, report.loaded, report.replaced, variant, resolved, record)

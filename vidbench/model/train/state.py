@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass, field, fields
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import IO, Any
 
 import torch
@@ -131,9 +132,17 @@ def read_state_file(path: Path, device: torch.device, stream: IO[bytes] | None =
         stream: Its content, where the file itself is in another process's reach.
 
     Raises:
-        InputError: Another program, or an earlier version, wrote the file.
+        InputError: The file is damaged, or another program or an earlier version wrote it.
     """
-    content = torch.load(path if stream is None else stream, weights_only=True, map_location=device)
+    try:
+        content = torch.load(path if stream is None else stream, weights_only=True, map_location=device)
+    except (OSError, EOFError, RuntimeError, UnpicklingError) as error:
+        if isinstance(error, torch.OutOfMemoryError):
+            raise
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        raise InputError(
+            f"{path}: the state of the training cannot be read: {reason}", "Start again with --overwrite."
+        ) from error
     if not isinstance(content, dict) or content.get("layout") != LAYOUT:
         raise InputError(
             f"{path}: the state of a training that an earlier version wrote; it cannot be taken up",

@@ -119,7 +119,9 @@ class _Normalise(torch.autograd.Function):
             slope, full, weight, None, None, mean.to(full), invstd.to(full), True, ctx.eps, [False, True, True]
         )
         to_values = None
-        totals = ctx.peers.sum(torch.stack((plain, along)).double()) / count
+        own = torch.stack((plain, along)).double()
+        # what is made of a clip that stands in is nobody's loss
+        totals = ctx.peers.sum(own if ctx.present else torch.zeros_like(own)) / count
         if ctx.needs_input_grad[0]:
             scale = invstd if weight is None else invstd * weight.double()
             shape = (1, -1) + (1,) * (values.ndim - 2)

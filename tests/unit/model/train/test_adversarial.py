@@ -2,6 +2,10 @@
 
 import copy
 import math
+from collections.abc import Sequence
+from contextlib import nullcontext
+from dataclasses import replace
+from itertools import pairwise
 
 import pytest
 import torch
@@ -11,15 +15,17 @@ from torch.nn import functional
 from vidbench.errors import UsageError
 from vidbench.model.card import Preprocess
 from vidbench.model.classifier import Classifier
+from vidbench.model.defences import defend
 from vidbench.model.layout import training_layout
 from vidbench.model.resolve import build
 from vidbench.model.train.adversarial import OnExamples, SignRegularised, Trades, divergence, other_targets, rule_for
 from vidbench.model.train.adversarial_settings import FULL, adversarial_from
 from vidbench.model.train.ball import Ball, climb, gradient_of, quiet
 from vidbench.model.train.batch import Batch
+from vidbench.model.train.draws import Part, drawn_together
 from vidbench.model.train.objective import OneClass, SeveralClasses
 from vidbench.model.train.optimizers import train_mode
-from vidbench.model.train.robust import RobustValidation, first_clips
+from vidbench.model.train.robust import RobustValidation
 from vidbench.model.train.rule import Plain
 from vidbench.model.train.settings import TrainSettings
 from vidbench.model.train.update import Updater
@@ -298,7 +304,7 @@ def test_boxes_are_asked_about_in_the_examples(word) -> None:
 def test_robust_validation_counts_what_withstands_every_iterate() -> None:
     model, batch = linear().eval(), some(4)
     with torch.no_grad():
-        batch = Batch(batch.clips, model(batch.clips).argmax(1))
+        batch = Batch(batch.clips, model(batch.clips).argmax(1), numbers=(0, 1, 2, 3))
     attack = TrainSettings.model_validate({"robust_val": "pgd:eps=0.5,steps=5"}).validation_attack()
     assert attack is not None
     found = [
@@ -308,14 +314,87 @@ def test_robust_validation_counts_what_withstands_every_iterate() -> None:
         for eps in ("0", "0.5")
     ]
     assert found == [1.0, 0.0]
-    half = Batch(batch.clips, torch.where(torch.arange(4) < 2, batch.targets, (batch.targets + 1) % 3))
+    half = replace(batch, targets=torch.where(torch.arange(4) < 1, batch.targets, (batch.targets + 1) % 3))
     measured = RobustValidation(attack.model_copy(update={"eps": "0"}), 3, 0).measure(model, [half], OneClass())
-    # three clips are looked at, of which two are right
-    assert measured["robust_top1"] == pytest.approx(2 / 3)
-    boxes = torch.tensor([[0.0, 0, 0, 1, 1], [1, 0, 0, 1, 1], [2, 0, 0, 1, 1], [1, 0, 0, 2, 2]])
-    kept = first_clips(Batch(batch.clips, torch.arange(4.0)[:, None], boxes), 2)
-    assert kept.targets[:, 0].tolist() == [0, 1, 3]
-    assert len(kept) == 2
+    assert measured["robust_top1"] == 0.25
+
+
+RULES = ["fgsm", "pgd:norm=l2,eps=1,steps=2,clean=0.5", "trades:steps=2", "w4"]
+
+
+@pytest.mark.parametrize("word", RULES)
+@pytest.mark.parametrize("kind", ["clips", "defended", "boxes"])
+def test_parts_of_a_batch_draw_as_the_whole(word, kind) -> None:
+    """Their losses, weighed by their things, are that of the whole batch; a clip that stands in leaves draws alike."""
+    torch.manual_seed(0)
+    objective = SeveralClasses() if kind == "boxes" else OneClass()
+    model = {"clips": linear, "defended": lambda: defend(linear(), "drop:0.5").train(), "boxes": Boxed}[kind]()
+    batch = some(5)
+    if kind == "boxes":
+        owners = torch.tensor([0.0, 0, 1, 2, 2, 2, 3, 4])
+        targets = (torch.rand(8, 2, generator=generator()) < 0.5).float()
+        batch = Batch(batch.clips, targets, torch.cat((owners[:, None], torch.zeros(8, 4)), dim=1))
+    rule = rule_for(adversarial_from(word))
+
+    def asked(part: Batch, own: Sequence[Part]) -> tuple[float, list[Tensor]]:
+        torch.manual_seed(7)
+        drawing = generator(5)
+        with drawn_together(own) if own else nullcontext():
+            loss, _ = rule(model, part, objective, 0.0, 0.0, drawing)
+        return float(loss.detach()), [torch.get_rng_state(), drawing.get_state()]
+
+    whole, state = asked(batch, [])
+    total, places = 0.0, (0, 3, 4, 5)
+    for first, last in pairwise(places):
+        part, before = stretch(batch, first, last)
+        own = [Part(last - first, first, 5), Part(part.things, before, batch.things)]
+        loss, left = asked(part, own)
+        total += loss * part.things / batch.things
+        assert all(torch.equal(one, two) for one, two in zip(left, state, strict=True))
+    assert total == pytest.approx(whole, abs=1e-6)
+    lent, _ = stretch(batch, 0, 1)
+    _, left = asked(lent, [Part(1, 0, 5), Part(lent.things, 0, batch.things)])
+    assert all(torch.equal(one, two) for one, two in zip(left, state, strict=True))
+
+
+def stretch(batch: Batch, first: int, last: int) -> tuple[Batch, int]:
+    """The clips from `first` to `last`, and how many things stand before theirs."""
+    if batch.boxes is None:
+        return Batch(batch.clips[first:last], batch.targets[first:last]), first
+    owners = batch.boxes[:, 0]
+    kept = (owners >= first) & (owners < last)
+    boxes = batch.boxes[kept]
+    boxes[:, 0] -= first
+    return Batch(batch.clips[first:last], batch.targets[kept], boxes), int((owners < first).sum())
+
+
+def test_validation_attacks_a_clip_alike_in_every_batch() -> None:
+    """From its own start and behind its own draws of a defence, wherever its batch begins."""
+    model = defend(copy.deepcopy(linear()), "drop:0.5").eval()
+    clips = some(5).clips
+    attack = TrainSettings.model_validate({"robust_val": "pgd:eps=4/255,steps=2"}).validation_attack()
+    assert attack is not None
+    seen: dict[tuple[int, ...], Tensor] = {}
+    for sizes in ((5,), (2, 3), (1, 1, 1, 2)):
+        kept: list[Tensor] = []
+        hook = model.inner.register_forward_hook(lambda _, shown, __, kept=kept: kept.append(shown[0].detach()))
+        at = 0
+        for size in sizes:
+            own = tuple(range(at, at + size))
+            batch = Batch(clips[at : at + size], torch.zeros(size, dtype=torch.int64), numbers=own)
+            before = torch.get_rng_state()
+            RobustValidation(attack, 5, 3).measure(model, [batch], OneClass())
+            assert torch.equal(torch.get_rng_state(), before)
+            at += size
+        hook.remove()
+        # the clips, the start, the iterate in between and the last one
+        assert len(kept) == 4 * len(sizes)
+        seen[sizes] = torch.cat([torch.stack(kept[4 * part : 4 * part + 4], 1) for part in range(len(sizes))])
+    whole = seen[(5,)]
+    assert not torch.equal(whole[:, 0], clips)
+    assert not torch.equal(whole[0, 1] - whole[0, 0], whole[1, 1] - whole[1, 0])
+    for other in seen.values():
+        torch.testing.assert_close(other, whole, atol=1e-6, rtol=0)
 
 
 @pytest.mark.parametrize(

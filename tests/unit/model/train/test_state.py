@@ -43,6 +43,16 @@ def test_a_state_of_an_earlier_version_is_refused(tmp_path) -> None:
     assert "--overwrite" in caught.value.remedy
 
 
+def test_a_damaged_state_is_told(tmp_path) -> None:
+    path = tmp_path / "last.pt"
+    write_state(path, pack(State(), {"model": {"w": torch.arange(3)}}))
+    whole = path.read_bytes()
+    for held in (b"", b"not a state", whole[: len(whole) // 2]):
+        path.write_bytes(held)
+        with pytest.raises(InputError, match="cannot be read"):
+            read_state_file(path, CPU)
+
+
 def test_random_numbers_go_on() -> None:
     held = random_state(CPU)
     first = torch.rand(4)
