@@ -7,8 +7,11 @@ import platform
 import re
 import subprocess
 import sys
+from collections.abc import Mapping
+from functools import cache
 from importlib import metadata
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import vidbench
@@ -81,19 +84,23 @@ def environment() -> dict[str, Any]:
         "driver": _driver(Path("/proc/driver/nvidia")),
         "gpus": _gpus(Path("/proc/driver/nvidia/gpus")),
         "variables": {name: redact(os.environ[name]) for name in VARIABLES if name in os.environ},
-        "packages": installed(),
+        "packages": dict(installed()),
     }
 
 
-def installed() -> dict[str, str]:
-    """The version of every installed distribution by its name in lower case with dashes; the one that is imported."""
+@cache
+def installed() -> Mapping[str, str]:
+    """The version of every installed distribution by its name in lower case with dashes; the one that is imported.
+
+    Looked for once in a process: what is imported does not change when something is installed meanwhile.
+    """
     found: dict[str, str] = {}
     for one in metadata.distributions():
         # a damaged entry has no name
         name = one.metadata["Name"] if one.metadata else None
         if name:
             found.setdefault(re.sub(r"[-_.]+", "-", name).lower(), one.version)
-    return dict(sorted(found.items()))
+    return MappingProxyType(dict(sorted(found.items())))
 
 
 def redact(text: str) -> str:

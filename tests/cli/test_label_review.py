@@ -458,7 +458,7 @@ def test_an_edit_that_does_not_get_through_is_told_and_tried_until_it_does(desk:
 
     desk.page.route("**/edit", gate)
     desk.page.keyboard.press("1")
-    desk.page.wait_for_selector("#saved[data-state=failed]")
+    desk.page.wait_for_selector("#saved[data-state=failed]", timeout=60_000)
     assert "stand on" in desk.text("#saved")
     desk.page.keyboard.press("2")
     assert "Not taken" in desk.says
@@ -496,7 +496,7 @@ def test_a_server_that_has_ended_is_said_and_nothing_is_taken(copy: LabelSet, co
         desk = Desk(context.new_page(), copy, url).open()
         desk.press("1")
     desk.page.keyboard.press("2")
-    desk.page.wait_for_selector("#saved[data-state=failed]")
+    desk.page.wait_for_selector("#saved[data-state=failed]", timeout=60_000)
     assert "not saved: sit on" in desk.text("#saved")
     assert desk.answers(0)[1] == [STAND]
 

@@ -76,7 +76,13 @@ def test_two_processes_make_the_run_of_one(small_model, clips, alone, tmp_path) 
     assert said.count("run: ") == 1
     assert errors.count("2 items failed") == 1
     assert same(out, alone)
-    assert sorted(path.name for path in out.iterdir()) == [".lock", "clips.jsonl", "manifest.json", "summary.json"]
+    assert sorted(path.name for path in out.iterdir()) == [
+        ".lock",
+        "clips.jsonl",
+        "environment.json",
+        "manifest.json",
+        "summary.json",
+    ]
 
 
 @pytest.mark.slow
@@ -109,7 +115,8 @@ def of_rank(parent: int, rank: int) -> int | None:
     return None
 
 
-@pytest.mark.parametrize("killed", [pytest.param(0, marks=pytest.mark.slow), 1])
+@pytest.mark.slow
+@pytest.mark.parametrize("killed", [0, 1])
 def test_a_run_whose_process_was_killed_goes_on(small_model, small_set, tmp_path, killed) -> None:
     more = ("--views", "10x3", "--batch", "1")
     listed = small_set / "vallist.txt"

@@ -50,6 +50,7 @@ def weights(out: Path) -> dict[str, torch.Tensor]:
     return read_state(out / "model.safetensors").tensors
 
 
+@pytest.mark.slow
 def test_a_killed_adversarial_training_ends_like_an_unbroken_one(small_set, tmp_path) -> None:
     """With all that draws: a random defence, W4's radii and targets."""
     more = (

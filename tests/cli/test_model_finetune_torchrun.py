@@ -136,7 +136,7 @@ def members(starter: int) -> list[int]:
 @pytest.mark.parametrize(
     ("killed", "by"),
     [
-        pytest.param(1, signal.SIGKILL, id="the-second"),
+        pytest.param(1, signal.SIGKILL, marks=pytest.mark.slow, id="the-second"),
         pytest.param(0, signal.SIGKILL, marks=pytest.mark.slow, id="the-first"),
         pytest.param(None, signal.SIGINT, marks=pytest.mark.slow, id="ctrl-c"),
     ],

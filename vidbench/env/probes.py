@@ -203,7 +203,7 @@ def shadows(working: Path) -> tuple[Shadow, ...]:
 def packages() -> Packages:
     """What is installed."""
     return Packages(
-        versions=installed(),
+        versions=dict(installed()),
         has_pkg_resources=importlib.util.find_spec("pkg_resources") is not None,
         has_packaging=importlib.util.find_spec("packaging") is not None,
     )

@@ -339,6 +339,7 @@ def test_a_single_frame_tells_nothing_and_motion_does(drawn: dict[str, Split]) -
     assert accuracy >= 0.8
 
 
+@pytest.mark.slow
 def test_a_network_learns_the_clips_but_not_the_stills(decoded: dict[str, Split]) -> None:
     torch = pytest.importorskip("torch")
     torch.set_num_threads(1)

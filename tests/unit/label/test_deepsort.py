@@ -85,7 +85,7 @@ def test_the_gallery_is_bounded_and_holds_each_look_once() -> None:
     for step in range(20, 90):
         tracker.update(*scene(3 * step, (20 + 3 * step, RED)))
     assert [kept.shape for kept in gallery._kept.values()] == [(50, 1280)]
-    for step in range(90, 120):
+    for step in range(90, 140):
         tracker.update(*scene(3 * step))
     assert not gallery._kept
 
