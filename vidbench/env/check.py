@@ -11,8 +11,8 @@ from vidbench.env import LOADING
 from vidbench.env.checks import decoders, deep, detectron2, gpus, processes, python, system, torch, weights
 from vidbench.env.facts import SLOW_PARTS, Facts, PublishedFile
 from vidbench.env.findings import EVERYTHING, PURPOSES, STATUSES, Check, Finding, Outcome, number
+from vidbench.env.gatherer import Gatherer
 from vidbench.env.known_errors import KNOWN_ERRORS, KnownError
-from vidbench.env.probes import Gatherer
 from vidbench.errors import UnknownNameError
 from vidbench.progress import Reporter, SilentReporter
 

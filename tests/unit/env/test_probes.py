@@ -11,9 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from vidbench.env import probes
+from vidbench.env import loading, probes
 from vidbench.env.facts import PARTS, SLOW_PARTS, Facts, Folder, Gpu, Gpus, PublishedFile, Shadow, WeightFile
-from vidbench.env.probes import Gatherer, parse_cuda, parse_gpus, redact
+from vidbench.env.gatherer import Gatherer, redact
+from vidbench.env.loading import parse_cuda, parse_gpus
 from vidbench.env.processes import Processes, Stage
 from vidbench.net.transfer import Received, record_path, write_record
 
@@ -200,22 +201,22 @@ def tool(folder: Path, name: str, script: str) -> None:
 def test_tools_on_the_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
     with Processes(5.0) as processes:
-        assert probes.gpus(processes) == Gpus(False)
+        assert loading.gpus(processes) == Gpus(False)
         tool(tmp_path, "nvidia-smi", 'echo "NVIDIA-SMI has failed because it could not talk to the driver."; exit 9')
-        assert probes.gpus(processes).error.startswith("NVIDIA-SMI has failed")
+        assert loading.gpus(processes).error.startswith("NVIDIA-SMI has failed")
         tool(
             tmp_path,
             "nvidia-smi",
             'case "$1" in *compute_cap*) echo "Field \\"compute_cap\\" is not a valid field to query."; exit 2;;\n'
             '--query-gpu*) echo "Tesla V100, 450.1, 16160";; *) echo "| CUDA Version: 11.0 |";; esac',
         )
-        assert probes.gpus(processes) == Gpus(True, "", (Gpu("Tesla V100", "450.1", 16160, ""),), "11.0")
-        assert [found.path for found in probes.tools(processes)] == ["", "", "", ""]
+        assert loading.gpus(processes) == Gpus(True, "", (Gpu("Tesla V100", "450.1", 16160, ""),), "11.0")
+        assert [found.path for found in loading.tools(processes)] == ["", "", "", ""]
         tool(tmp_path, "ffmpeg", 'echo "ffmpeg version 5.1.9-0+deb12u1 Copyright (c)"; echo "built with gcc"')
         tool(tmp_path, "ffprobe", "exit 1")
         tool(tmp_path, "deno", 'echo "deno 2.9.1 (stable, release, x86_64-unknown-linux-gnu)"; echo "v8 14.2"')
         tool(tmp_path, "node", 'echo "v24.11.1"')
-        versions = [found.version for found in probes.tools(processes)]
+        versions = [found.version for found in loading.tools(processes)]
         assert versions == ["5.1.9-0+deb12u1", "of unknown version", "2.9.1", "24.11.1"]
 
 
